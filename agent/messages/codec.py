@@ -1,0 +1,96 @@
+"""Between bytes and words. Strict inward: what is not exactly right is named and refused; compact outward.
+
+The only module besides its siblings that knows msgspec. Pure; any thread.
+"""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from agent.messages.reasons import Reason
+
+T = TypeVar("T")
+
+
+class WordError(ValueError):
+    """What was received is not a word we know. `reason` is the code, the text one sentence."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def _refuse_float(text: str) -> NoReturn:
+    raise WordError(Reason.BAD_VALUE, f"{text[:40]} is not an integer")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise WordError(Reason.MALFORMED_JSON, f"{text} is not JSON")
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WordError(Reason.DUPLICATE_MEMBER, f"member {twice[:40]!r} stands twice")
+    return members
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_members_once, parse_float=_refuse_float, parse_constant=_refuse_constant)
+
+
+def parse_json(text: bytes) -> object:
+    """Strict JSON: UTF-8, each member once, integers only.
+
+    Raises:
+        WordError: `malformed_json`, `duplicate_member`, or `bad_value` for a float.
+    """
+    try:
+        return _decoder.decode(text.decode("utf-8"))
+    except WordError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise WordError(Reason.MALFORMED_JSON, f"not JSON: {str(error)[:100]}") from None
+
+
+def _reason_of(message: str) -> Reason:
+    """The reason for a msgspec message; tests hold these beginnings fast."""
+    if message.startswith("Object contains unknown field"):
+        return Reason.UNKNOWN_MEMBER
+    if message.startswith("Object missing required field"):
+        return Reason.MISSING_MEMBER
+    return Reason.BAD_VALUE
+
+
+def convert(value: object, word: type[T]) -> T:
+    """Plain objects to one typed word.
+
+    Raises:
+        WordError: `unknown_member`, `missing_member`, or `bad_value`, with the path of what is wrong.
+    """
+    try:
+        return msgspec.convert(value, word, strict=True)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        raise WordError(_reason_of(message), message[:200]) from None
+
+
+def encode(word: msgspec.Struct) -> bytes:
+    """A word as compact JSON."""
+    return msgspec.json.encode(word)
+
+
+def decode(text: bytes, word: type[T]) -> T:
+    """Our own JSON back to a word (outbox, command line); for what comes from outside use `parse_json` and `convert`.
+
+    Raises:
+        WordError: as `convert`.
+    """
+    try:
+        return msgspec.json.decode(text, type=word)
+    except msgspec.MsgspecError as error:
+        message = str(error)
+        raise WordError(_reason_of(message), message[:200]) from None

@@ -1,0 +1,324 @@
+"""What to do: imperative, frozen, decided by the core and performed by the loop, each by one call of one adapter."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.messages.commands import BuiltinName, File, Relay
+from agent.messages.events import Delivery
+from agent.messages.reports import ReportClaims
+
+# Link ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open connection number `connection` to broker `broker_index` (modulo their count), with this last will."""
+
+    connection: int
+    broker_index: int
+    will: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Send the PUBACK."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class PublishState:
+    """Retained, QoS 1."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishHeartbeat:
+    """QoS 0, dropped where there is no link."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """Sign `claims` (JSON) with the node's key and publish at QoS 1."""
+
+    seq: int
+    claims: bytes
+
+
+# Store --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RememberCommand:
+    """Add to the replay memory until `exp`."""
+
+    iss: str
+    jti: str
+    exp: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCommands:
+    """Drop what expired before `before` (trusted time) from replay memory and remembered stops."""
+
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class RememberStop:
+    """A stop whose item has not come yet."""
+
+    item: str
+    iss: str
+    exp: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepItem:
+    """An accepted item: its envelope, checked again at the next start."""
+
+    item: str
+    envelope: bytes
+    accepted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkStarted:
+    """The item's first sample sounded at `started_at` (Unix seconds)."""
+
+    item: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetItem:
+    """The item has ended; its record is in the same transaction."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSetting:
+    """`volume_percent`, `muted` or `floor`, and the `iat` that set it."""
+
+    name: str
+    value: int
+    iat: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendReport:
+    """Put a report into the outbox."""
+
+    claims: ReportClaims
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReports:
+    """These have been delivered."""
+
+    seqs: tuple[int, ...]
+
+
+Write = (
+    RememberCommand
+    | ForgetCommands
+    | RememberStop
+    | KeepItem
+    | MarkStarted
+    | ForgetItem
+    | KeepSetting
+    | AppendReport
+    | RemoveReports
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All writes in one durable transaction; answered by `Committed(token)` or `CommitFailed(token)`."""
+
+    token: int
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOutbox:
+    """Answered by `OutboxRead`: at most `limit` reports with seq above `after_seq`."""
+
+    after_seq: int
+    limit: int
+
+
+# Sources ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFile:
+    """Answered by `FileReady` or `SourceFailed`."""
+
+    token: int
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Answered by `StreamReady` or `SourceFailed`; the latter also later, when the stream breaks."""
+
+    token: int
+    relay: Relay
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFetch:
+    """The attempt is over: close socket and pipe. Unknown tokens are ignored."""
+
+    token: int
+
+
+# Player and sound card ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A verified file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPipe:
+    """A pipe's reading end, owned by the player from here on; `head` tells the demuxer."""
+
+    fd: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaBuiltin:
+    """Sound that the node makes by itself: siren and tone go on until closed."""
+
+    name: BuiltinName
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Decode into a fresh lane; answered by `SamplesDecoded` or `DecodingFailed`."""
+
+    token: int
+    media: MediaFile | MediaPipe | MediaBuiltin
+
+
+@dataclass(frozen=True, slots=True)
+class EndDecoding:
+    """Release the attempt's player. Unknown tokens are ignored."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCard:
+    """Run silence; answered by `CardOpened`, or `CardFailed` (once a cause) while it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCard:
+    """Only after the relay has opened: the DAC's pop is never amplified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Let this attempt's lane sound now, at most `max_samples`; answered by `SoundStarted`, later `SoundEnded`."""
+
+    token: int
+    gain_percent: int
+    max_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetGain:
+    """Change the sounding lane's volume, over 10 ms."""
+
+    token: int
+    gain_percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing more of this attempt, not even what the card holds; answered by `SoundEnded` if it had begun."""
+
+    token: int
+
+
+# Machine ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRelay:
+    """Answered only where it fails: `RelayFailed`."""
+
+    zone: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureVitals:
+    """Answered by `VitalsMeasured`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyReady:
+    """Tell systemd that the node is ready, and what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Reply to `Asked`."""
+
+    token: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line a state change; no secrets."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Leave the loop: amplifiers off, adapters closed in reverse order, then this exit code."""
+
+    code: int
+    why: str
+
+
+Effect = (
+    Connect
+    | Acknowledge
+    | PublishState
+    | PublishHeartbeat
+    | PublishReport
+    | Commit
+    | ReadOutbox
+    | FetchFile
+    | OpenStream
+    | CancelFetch
+    | Decode
+    | EndDecoding
+    | OpenCard
+    | CloseCard
+    | Sound
+    | SetGain
+    | Silence
+    | SwitchRelay
+    | MeasureVitals
+    | NotifyReady
+    | Answer
+    | Log
+    | Exit
+)

@@ -1,0 +1,324 @@
+"""What happened: past tense, frozen, made at the edge and put into the one inbox.
+
+Every event that concerns one attempt at one source carries that attempt's `token`; every event of one connection its
+`connection` number. An event with a stale number changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from agent.messages.commands import VerifiedCommand
+from agent.messages.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time as an argument, read once a turn by the loop.
+
+    `mono_s` is CLOCK_BOOTTIME (durations, deadlines); `wall_s` is CLOCK_REALTIME (calendars, only if trusted);
+    `synchronised` is what the kernel says of it (adjtimex) or the configuration; `entropy` is 128 fresh random bits.
+    """
+
+    mono_s: float
+    wall_s: float
+    synchronised: bool
+    entropy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Which MQTT message is to be acknowledged: the connection it came by and its packet identifier."""
+
+    connection: int
+    packet: int
+
+
+# Link ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    """A message on one of the command topics, not yet verified, not yet acknowledged."""
+
+    delivery: Delivery
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """CONNACK with success; subscriptions are made."""
+
+    connection: int
+    broker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection has ended, or never came about. `detail` is one clear sentence."""
+
+    connection: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDelivered:
+    """PUBACK for a report. `heard` is false where the broker said that nobody subscribes (reason code 0x10)."""
+
+    connection: int
+    seq: int
+    heard: bool
+
+
+# Security -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CommandVerified:
+    """Checks 1 to 12 hold; replay and clock are the core's."""
+
+    delivery: Delivery
+    verified: VerifiedCommand
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """Some check failed. `reportable`: the signature is good and this node addressed, so `iss` and `jti` are believed."""
+
+    delivery: Delivery
+    reason: Reason
+    detail: str
+    reportable: bool
+    iss: str
+    jti: str
+
+
+# Store --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredItem:
+    """An accepted item found in the store at start; `started_at` is set if it had begun to sound."""
+
+    verified: VerifiedCommand
+    accepted_at: int
+    started_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the store held at start: the first event of a life. Absent settings are None."""
+
+    next_seq: int
+    outbox_count: int
+    accepted: tuple[tuple[str, str, int], ...]
+    """(iss, jti, exp) of accepted commands."""
+    stops: tuple[tuple[str, str, int], ...]
+    """(item, iss, exp) of stops that await their item."""
+    items: tuple[RestoredItem, ...]
+    settings: tuple[tuple[str, int, int], ...]
+    """(name, value, iat): `volume_percent`, `muted`, `floor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The transaction with this token is on the disk."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """The transaction could not be stored; nothing of it is durable."""
+
+    token: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRead:
+    """The oldest reports still to be delivered: (seq, claims as JSON)."""
+
+    reports: tuple[tuple[int, bytes], ...]
+
+
+# Sources ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileReady:
+    """The file is in the cache and its SHA-256 fits."""
+
+    token: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReady:
+    """A relay answers: `fd` is the reading end of a pipe that carries its bytes, `head` are the first of them (also in it)."""
+
+    token: int
+    fd: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailed:
+    """This source gives no (more) bytes."""
+
+    token: int
+    reason: Reason
+    detail: str
+
+
+# Player and sound card ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesDecoded:
+    """The first samples of this attempt are in its lane: it could sound now."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingFailed:
+    """The bytes are no sound that we take."""
+
+    token: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardOpened:
+    """The card runs silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardFailed:
+    """The card is gone, busy or not there; the adapter goes on trying until told to close."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStarted:
+    """The first sample leaves the card at `at_mono_s` (CLOCK_BOOTTIME)."""
+
+    token: int
+    at_mono_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStarved:
+    """The lane is empty and not at its end: the village hears silence since `at_mono_s`."""
+
+    token: int
+    at_mono_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFlowed:
+    """Samples arrive again after starving."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """What left the card: samples (48 kHz), their RMS and peak in dBFS (None for digital silence), underruns."""
+
+    samples: int = 0
+    rms_dbfs: float | None = None
+    peak_dbfs: float | None = None
+    underruns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnded:
+    """The last sample has left the card: `complete` at the source's end, not where it was cut or silenced."""
+
+    token: int
+    complete: bool
+    loudness: Loudness
+
+
+# Machine ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RelayFailed:
+    """The line could not be switched."""
+
+    zone: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class VitalsMeasured:
+    """The machine's health, for the heartbeat; None where the machine does not say."""
+
+    cpu_c: float | None
+    rss_mb: float
+    load: float
+    disk_free_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody on this machine asks, through the agent's socket: `status` or `amp-off`."""
+
+    token: int
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadDied:
+    """A thread of ours ended unexpectedly: the process ends, amplifier first."""
+
+    thread: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """SIGTERM or SIGINT."""
+
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline has come; nothing else happened."""
+
+
+Event = (
+    MessageArrived
+    | Connected
+    | Disconnected
+    | ReportDelivered
+    | CommandVerified
+    | CommandRefused
+    | Restored
+    | Committed
+    | CommitFailed
+    | OutboxRead
+    | FileReady
+    | StreamReady
+    | SourceFailed
+    | SamplesDecoded
+    | DecodingFailed
+    | CardOpened
+    | CardFailed
+    | SoundStarted
+    | SoundStarved
+    | SoundFlowed
+    | SoundEnded
+    | RelayFailed
+    | VitalsMeasured
+    | Asked
+    | ThreadDied
+    | StopRequested
+    | Tick
+)
