@@ -217,7 +217,7 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class VerifiedCommand(msgspec.Struct, frozen=True):
     """A command whose signatures, addressee and permissions hold. Only `security` makes one.
 
-    `may` is what every counted key holds together with its approvals; `envelope` is kept so that trust can be asked again.
+    `may` is what the counted keys hold once approvals are met; `envelope` is kept so that trust can be asked again.
     """
 
     iss: str

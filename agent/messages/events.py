@@ -83,7 +83,7 @@ class CommandVerified:
 
 @dataclass(frozen=True, slots=True)
 class CommandRefused:
-    """Some check failed. `reportable`: the signature is good and this node addressed, so `iss` and `jti` are believed."""
+    """Some check failed. `reportable`: signature good, this node addressed, so `iss` and `jti` are believed."""
 
     delivery: Delivery
     reason: Reason
@@ -94,6 +94,27 @@ class CommandRefused:
 
 
 # Store --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """An accepted item as the store keeps it: its envelope is verified again before anybody believes it."""
+
+    envelope: bytes
+    accepted_at: int
+    started_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
+
+    next_seq: int
+    outbox_count: int
+    accepted: tuple[tuple[str, str, int], ...]
+    stops: tuple[tuple[str, str, int], ...]
+    items: tuple[StoredItem, ...]
+    settings: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +176,7 @@ class FileReady:
 
 @dataclass(frozen=True, slots=True)
 class StreamReady:
-    """A relay answers: `fd` is the reading end of a pipe that carries its bytes, `head` are the first of them (also in it)."""
+    """A relay answers: `fd` reads from a pipe that carries its bytes, `head` are the first of them (also in it)."""
 
     token: int
     fd: int
@@ -172,6 +193,11 @@ class SourceFailed:
 
 
 # Player and sound card ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerReady:
+    """libVLC is loaded and warm: the next item sounds as fast as any later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +333,7 @@ Event = (
     | FileReady
     | StreamReady
     | SourceFailed
+    | PlayerReady
     | SamplesDecoded
     | DecodingFailed
     | CardOpened
