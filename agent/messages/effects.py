@@ -212,6 +212,13 @@ class Decode:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosePipe:
+    """A pipe that came too late: nobody will read it."""
+
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndDecoding:
     """Release the attempt's player. Unknown tokens are ignored."""
 
@@ -309,6 +316,7 @@ Effect = (
     | OpenStream
     | CancelFetch
     | Decode
+    | ClosePipe
     | EndDecoding
     | OpenCard
     | CloseCard

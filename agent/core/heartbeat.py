@@ -1,0 +1,151 @@
+"""What the node says of itself: `state`, `heartbeat` and the `status` report (protocol section 5).
+
+`state` and `heartbeat` are hints for anybody; `status` is signed. A heartbeat stays within `MAX_HEARTBEAT_BYTES`.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core import programme as prog
+from agent.core import timekeeping as tk
+from agent.core.state import State as NodeState
+from agent.core.state import Turn
+from agent.messages.absent import UNSET, UnsetType
+from agent.messages.codec import encode
+from agent.messages.effects import MeasureVitals, PublishHeartbeat, PublishState
+from agent.messages.events import Now, VitalsMeasured
+from agent.messages.reports import ClockSeen, Heartbeat, State, Status
+
+MAX_HEARTBEAT_BYTES: Final = 512
+
+MAX_REASONS: Final = 6
+"""Refusal counters that fit into a heartbeat: the most frequent ones."""
+
+KEY_END_WARNING_S: Final = 60 * 86_400
+"""`state` warns this long before a key's end."""
+
+
+def will(state: NodeState, connection: int) -> bytes:
+    """The last will of a connection about to be opened."""
+    settings = state.settings
+    return encode(State(settings.node, settings.site, online=False, boot=settings.boot, link=connection))
+
+
+def clock_seen(state: NodeState) -> ClockSeen:
+    """What the node says of its clock."""
+    timekeeping = state.timekeeping
+    return ClockSeen(timekeeping.offset_s is not None, timekeeping.evidence, timekeeping.floor_s)
+
+
+def publish_state(turn: Turn, *, online: bool = True) -> None:
+    """Say who and how we are, retained; with the nonce that a `time` command must answer."""
+    state = turn.state
+    settings = state.settings
+    if not state.connection.up:
+        return
+    document = State(
+        settings.node,
+        settings.site,
+        online=online,
+        boot=settings.boot,
+        link=state.connection.number,
+        version=settings.version,
+        public=settings.public,
+        nonce=state.timekeeping.nonce or UNSET,
+        clock=clock_seen(state),
+        trust_version=settings.trust_version,
+        key_ends=_key_ends(turn),
+    )
+    turn.do(PublishState(encode(document)))
+
+
+def _key_ends(turn: Turn) -> str | UnsetType:
+    soon = [kid for kid, end in turn.state.settings.key_ends if end - turn.wall_s < KEY_END_WARNING_S]
+    return ", ".join(soon)[:200] if soon else UNSET
+
+
+def status_report(turn: Turn, jti: str | None = None) -> Status:
+    """What is in force, signed."""
+    state = turn.state
+    current = state.programme.current
+    return Status(
+        agent_version=state.settings.version,
+        trust_version=state.settings.trust_version,
+        trust_sha256=state.settings.trust_sha256,
+        volume_percent=state.volume.value,
+        muted=bool(state.muted.value),
+        clock=clock_seen(state),
+        playing=None if current is None else current.item.play.item,
+        waiting=len(state.programme.waiting),
+        jti=jti or UNSET,
+    )
+
+
+def beat(turn: Turn) -> None:
+    """The heartbeat is due: measure first, publish with the answer. While untrusted each carries a fresh nonce."""
+    due_s = turn.now.mono_s + turn.state.settings.heartbeat_s
+    turn.state = replace(turn.state, heartbeat_due_s=due_s)
+    if turn.state.connection.up:
+        turn.do(MeasureVitals())
+
+
+def on_vitals(turn: Turn, event: VitalsMeasured) -> None:
+    """Publish the heartbeat with what was measured."""
+    turn.state = replace(turn.state, vitals=event)
+    if not turn.state.connection.up:
+        return
+    if turn.trusted_s is None:
+        turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
+    turn.do(PublishHeartbeat(encode(heartbeat(turn.state, turn.now))))
+
+
+def heartbeat(state: NodeState, now: Now) -> Heartbeat:
+    """The document; vitals only where they are known."""
+    vitals = state.vitals
+    current = state.programme.current
+    most = sorted(state.refusals.counts.items(), key=lambda each: -each[1])[:MAX_REASONS]
+    return Heartbeat(
+        boot=state.settings.boot[:8],
+        up_s=int(now.mono_s - state.started_s),
+        link=state.connection.number,
+        amp=_amplifiers(state),
+        playing=None if current is None else current.item.play.item,
+        waiting=len(state.programme.waiting),
+        volume=state.volume.value,
+        muted=bool(state.muted.value),
+        clock=state.timekeeping.offset_s is not None,
+        outbox=state.outbox.waiting,
+        nonce=(state.timekeeping.nonce or UNSET) if state.timekeeping.offset_s is None else UNSET,
+        refused=dict(most) if most else UNSET,
+        cpu_c=UNSET if vitals is None or vitals.cpu_c is None else vitals.cpu_c,
+        rss_mb=UNSET if vitals is None else vitals.rss_mb,
+        load=UNSET if vitals is None else vitals.load,
+        disk_free_mb=UNSET if vitals is None else vitals.disk_free_mb,
+    )
+
+
+def _amplifiers(state: NodeState) -> str:
+    """`off` where all are off, else the zones that are not: `main=on`."""
+    said = [f"{zone}={amp.mode}" for zone, amp in state.amplifiers.items() if amp.mode.value != "off"]
+    return ",".join(said)[:60] or "off"
+
+
+def describe(state: NodeState, now: Now) -> bytes:
+    """The answer to `loa-agent status`: the heartbeat, and what only somebody on the pole needs."""
+    names = prog.names(state.programme)
+    trusted = "trusted" if state.timekeeping.offset_s is not None else "not trusted"
+    lines = {
+        "node": f"{state.settings.site}/{state.settings.node}",
+        "version": state.settings.version,
+        "public key": state.settings.public,
+        "up": f"{now.mono_s - state.started_s:.0f} s",
+        "link": f"{'up' if state.connection.up else 'down'}, connection {state.connection.number}",
+        "clock": f"{trusted} ({state.timekeeping.evidence})",
+        "amplifiers": _amplifiers(state),
+        "programme": ", ".join(names) or "nothing",
+        "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",
+        "sound card": state.card_fault or "ok",
+        "reports waiting": str(state.outbox.waiting),
+        "refused": ", ".join(f"{reason} {count}" for reason, count in state.refusals.counts.items()) or "none",
+    }
+    return "".join(f"{name}: {value}\n" for name, value in lines.items()).encode()

@@ -1,0 +1,111 @@
+"""What fetch, player, sound card and relay say, made into facts of the current attempt.
+
+News of an attempt that is over (a stale token) changes nothing.
+"""
+
+from dataclasses import replace
+
+from agent.core import programme as prog
+from agent.core.amplifier import Cue
+from agent.core.attempts import attempt_of, conclude, cue, end, end_source, finish, set_attempt
+from agent.core.programme import Attempt, Outcome, Stage
+from agent.core.records import gain_percent, zones_of
+from agent.core.state import Turn
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import Relay
+from agent.messages.reasons import Reason
+
+
+def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
+    """The bytes are there: keep them until the amplifier may be wanted."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is None or attempt.stage is not Stage.FETCHING:
+        if isinstance(event, ev.StreamReady):
+            turn.do(do.ClosePipe(event.fd))
+        return
+    media: prog.Media
+    media = do.MediaFile(event.path) if isinstance(event, ev.FileReady) else do.MediaPipe(event.fd, event.head)
+    set_attempt(turn, replace(prog.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
+
+
+def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
+    """The source gives nothing (more): the next one, or the end. An ended relay first plays out what it gave."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is None or attempt.stage is Stage.ENDING:
+        return
+    if event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.DECODING, Stage.READY, Stage.SOUNDING}:
+        return
+    end_source(turn, attempt, Outcome("failed", event.reason, event.detail))
+
+
+def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
+    """It could sound now."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is not None and attempt.stage is Stage.DECODING:
+        set_attempt(turn, prog.at_stage(attempt, Stage.READY, turn.now.mono_s))
+
+
+def on_started(turn: Turn, event: ev.SoundStarted) -> None:
+    """The first sample sounds: note when, so that a restart can say so."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is None or attempt.item.started_at is not None:
+        return
+    started_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
+    name = attempt.item.play.item
+    set_attempt(turn, replace(attempt, item=replace(attempt.item, started_at=started_at)))
+    turn.commit(do.MarkStarted(name, started_at))
+    turn.log(f"item {name}: sounding")
+
+
+def on_flow(turn: Turn, event: ev.SoundStarved | ev.SoundFlowed) -> None:
+    """The village hears silence inside an item, or no longer does."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is not None:
+        set_attempt(turn, replace(attempt, starved_s=event.at_mono_s if isinstance(event, ev.SoundStarved) else None))
+
+
+def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
+    """The last sample has left the card."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is None:
+        return
+    left = attempt.item.samples_left
+    item = replace(attempt.item, heard=(*attempt.item.heard, event.loudness))
+    attempt = replace(attempt, item=item)
+    set_attempt(turn, attempt)
+    if attempt.ending is not None:
+        conclude(turn, attempt, attempt.ending)
+    elif event.complete or event.loudness.samples >= left:
+        finish(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
+    else:
+        finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault))
+
+
+def on_card(turn: Turn, event: ev.CardOpened | ev.CardFailed) -> None:
+    """The card runs silence, or is not to be had."""
+    if isinstance(event, ev.CardOpened):
+        turn.state = replace(turn.state, card_open=turn.state.card_wanted, card_fault="")
+    else:
+        turn.state = replace(turn.state, card_open=False, card_fault=event.detail)
+        turn.warn(f"sound card: {event.detail}")
+
+
+def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
+    """The line cannot be switched: what sounds in that zone ends, and the zone rests."""
+    turn.warn(f"amplifier {event.zone}: {event.detail}")
+    cue(turn, event.zone, Cue.FAILED)
+    current = turn.state.programme.current
+    if current is not None and event.zone in zones_of(turn.state, current.item):
+        end(turn, current, Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail))
+
+
+def _reason_of_end(turn: Turn, attempt: Attempt, *, complete: bool) -> Reason | None:
+    if gain_percent(turn.state, attempt.item) == 0:
+        return Reason.MUTED
+    if all(part.peak_dbfs is None for part in attempt.item.heard):
+        return Reason.SILENT
+    if not complete:
+        return Reason.MAX_DURATION
+    relayed = isinstance(attempt.item.play.sources[attempt.source].only, Relay)
+    return Reason.STREAM_ENDED if relayed else None

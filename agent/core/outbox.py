@@ -1,0 +1,93 @@
+"""Reports wait in the store until the broker has them (protocol section 5). Here stands only which are under way.
+
+A window of `WINDOW` reports is in flight. Deletions ride on the next transaction, so a report may be sent twice after a
+restart; `boot` and `seq` tell the copy. "No subscriber" is no receipt: sent again after a minute.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+WINDOW: Final = 8
+"""Reports in flight at once: the broker's receive maximum is seldom lower."""
+
+UNHEARD_RETRY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """`waiting` counts reports stored and not yet received by anybody; `cursor` is the last seq read this connection.
+
+    `received` are to be removed by the next transaction; `resend_at_s` is when reports that nobody heard go again.
+    """
+
+    next_seq: int
+    waiting: int = 0
+    cursor: int = 0
+    reading: bool = False
+    more: bool = False
+    in_flight: frozenset[int] = frozenset()
+    received: tuple[int, ...] = ()
+    resend_at_s: float | None = None
+
+
+def restart(outbox: Outbox) -> Outbox:
+    """A new connection: nothing is in flight, reading begins at the oldest."""
+    return replace(outbox, cursor=0, in_flight=frozenset(), more=outbox.waiting > 0, resend_at_s=None)
+
+
+def appended(outbox: Outbox) -> Outbox:
+    """One more report has been given to the store."""
+    return replace(outbox, next_seq=outbox.next_seq + 1, waiting=outbox.waiting + 1)
+
+
+def stored(outbox: Outbox) -> Outbox:
+    """The store holds reports that may not have been read yet."""
+    return replace(outbox, more=True)
+
+
+def may_read(outbox: Outbox) -> bool:
+    """Whether there is something to read and room to send it."""
+    return outbox.more and not outbox.reading and len(outbox.in_flight) < WINDOW
+
+
+def reading(outbox: Outbox) -> Outbox:
+    """The store has been asked."""
+    return replace(outbox, reading=True, more=False)
+
+
+def read(outbox: Outbox, seqs: tuple[int, ...]) -> tuple[Outbox, tuple[int, ...]]:
+    """The store has answered: which of these to send now."""
+    send = tuple(seq for seq in seqs if seq not in outbox.in_flight and seq not in outbox.received)
+    return (
+        replace(
+            outbox,
+            reading=False,
+            more=outbox.more or bool(seqs),
+            cursor=max((outbox.cursor, *seqs)),
+            in_flight=outbox.in_flight | set(send),
+        ),
+        send,
+    )
+
+
+def delivered(outbox: Outbox, seq: int, *, heard: bool, at_s: float) -> Outbox:
+    """PUBACK: remove it with the next transaction, or send it again later where nobody subscribed."""
+    if seq not in outbox.in_flight:
+        return outbox
+    outbox = replace(outbox, in_flight=outbox.in_flight - {seq})
+    if heard:
+        return replace(outbox, received=(*outbox.received, seq), waiting=outbox.waiting - 1)
+    due_s = at_s + UNHEARD_RETRY_S
+    return replace(outbox, resend_at_s=due_s if outbox.resend_at_s is None else outbox.resend_at_s)
+
+
+def resend_due(outbox: Outbox, at_s: float) -> Outbox:
+    """Begin again at the oldest once the wait for a subscriber is over."""
+    if outbox.resend_at_s is None or at_s < outbox.resend_at_s:
+        return outbox
+    return replace(outbox, cursor=0, more=True, resend_at_s=None)
+
+
+def take_received(outbox: Outbox) -> tuple[Outbox, tuple[int, ...]]:
+    """What the next transaction may remove."""
+    return replace(outbox, received=()), outbox.received

@@ -1,0 +1,188 @@
+"""The node's whole state, and the turn that changes it. Frozen: a step makes a new one.
+
+`Turn` is the scratch pad of one `step`: handlers replace `turn.state` and append effects; nothing of it outlives it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from agent.core.amplifier import Amplifier, AmplifierSettings
+from agent.core.connection import Connection
+from agent.core.outbox import Outbox, appended, take_received
+from agent.core.programme import Programme
+from agent.core.timekeeping import Timekeeping, best_s, trusted_s
+from agent.messages.effects import AppendReport, Commit, Effect, Log, RemoveReports, Write
+from agent.messages.events import Delivery, Now, VitalsMeasured
+from agent.messages.reasons import Reason
+from agent.messages.reports import AnyReport, ReportClaims
+
+MAX_ACCEPTED: Final = 20_000
+"""Replay memory in commands: 24 h of one every five seconds; a full table refuses, it never forgets a live one."""
+
+COMMIT_RETRY_S: Final = 5.0
+"""A record that could not be stored is tried again this often."""
+
+EMPTY: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What the core needs of the configuration and of who we are."""
+
+    node: str
+    site: str
+    boot: str
+    version: str
+    public: str
+    trust_version: int
+    trust_sha256: str
+    key_ends: tuple[tuple[str, int], ...]
+    """(kid, Unix seconds of `valid_until`) of every key that may order something."""
+    zones: Mapping[str, AmplifierSettings]
+    volume_percent: int
+    emergency_volume_percent: int
+    heartbeat_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value set by command, and the `iat` of the command that set it: an older one is superseded."""
+
+    value: int
+    iat: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedStop:
+    """A stop that came before its item."""
+
+    iss: str
+    may: frozenset[str]
+    exp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits for a transaction: a delivery to acknowledge, an item to become durable, a setting to come into force.
+
+    `again` if it must not fail: it is tried until it is stored.
+    """
+
+    writes: tuple[Write, ...]
+    delivery: Delivery | None = None
+    item: str | None = None
+    setting: tuple[str, Setting] | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Counters by reason for the heartbeat, and the minute's allowance of reported refusals."""
+
+    counts: Mapping[str, int] = EMPTY
+    minute_s: float = float("-inf")
+    reported: int = 0
+    answered: tuple[tuple[str, str], ...] = ()
+    """The newest (iss, jti) refused with a report: one outcome each."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the node knows. Instants ending in `_s` are monotonic unless said otherwise."""
+
+    settings: NodeSettings
+    timekeeping: Timekeeping
+    outbox: Outbox
+    amplifiers: Mapping[str, Amplifier]
+    volume: Setting
+    muted: Setting
+    programme: Programme = field(default_factory=Programme)
+    connection: Connection = field(default_factory=Connection)
+    accepted: Mapping[tuple[str, str], int] = MappingProxyType({})
+    stops: Mapping[str, RememberedStop] = MappingProxyType({})
+    refusals: Refusals = field(default_factory=Refusals)
+    pending: Mapping[int, Pending] = MappingProxyType({})
+    failed_commits: tuple[tuple[float, Pending], ...] = ()
+    next_commit: int = 1
+    card_wanted: bool = False
+    card_open: bool = False
+    card_fault: str = ""
+    player_ready: bool = False
+    restored: bool = False
+    announced: bool = False
+    started_s: float = 0.0
+    heartbeat_due_s: float = float("inf")
+    status_due_s: float = float("inf")
+    vitals: VitalsMeasured | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step in the making: the state so far and the effects in order."""
+
+    state: State
+    now: Now
+    effects: list[Effect] = field(default_factory=list)
+
+    def do(self, *effects: Effect) -> None:
+        """Append effects, in order."""
+        self.effects.extend(effects)
+
+    def log(self, text: str) -> None:
+        """One line, a state change."""
+        self.do(Log("info", text))
+
+    def warn(self, text: str) -> None:
+        """One line, something a technician should look at."""
+        self.do(Log("warning", text))
+
+    @property
+    def trusted_s(self) -> float | None:
+        """Trusted Unix time, None while untrusted."""
+        return trusted_s(self.state.timekeeping, self.now)
+
+    @property
+    def wall_s(self) -> float:
+        """Unix time for stamps: trusted, else the floor."""
+        return best_s(self.state.timekeeping, self.now)
+
+    def report(self, report: AnyReport) -> Write:
+        """Put a report into the outbox: the write that keeps it, numbered."""
+        settings = self.state.settings
+        claims = ReportClaims(
+            iss=f"node:{settings.site}/{settings.node}",
+            iat=int(self.wall_s),
+            boot=settings.boot,
+            seq=self.state.outbox.next_seq,
+            clock_trusted=self.trusted_s is not None,
+            report=report,
+        )
+        self.state = replace(self.state, outbox=appended(self.state.outbox))
+        return AppendReport(claims)
+
+    def commit(
+        self,
+        *writes: Write,
+        delivery: Delivery | None = None,
+        item: str | None = None,
+        setting: tuple[str, Setting] | None = None,
+        again: bool = True,
+    ) -> None:
+        """Store all of this in one transaction; deletions of delivered reports ride along."""
+        outbox, received = take_received(self.state.outbox)
+        if received:
+            writes = (*writes, RemoveReports(received))
+        token = self.state.next_commit
+        pending = Pending(writes, delivery, item, setting, again)
+        self.state = replace(
+            self.state, outbox=outbox, next_commit=token + 1, pending={**self.state.pending, token: pending}
+        )
+        self.do(Commit(token, writes))
+
+    def count(self, reason: Reason) -> None:
+        """One more of this reason, for the heartbeat."""
+        refusals = self.state.refusals
+        counts = {**refusals.counts, reason.value: refusals.counts.get(reason.value, 0) + 1}
+        self.state = replace(self.state, refusals=replace(refusals, counts=counts))

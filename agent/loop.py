@@ -1,0 +1,215 @@
+"""The shell: one inbox, one turn, effects performed in order, and the amplifier off however it ends.
+
+The main thread owns this and the node's whole state. A turn: take an event (or a deadline), read the clock once, step
+the core, perform its effects, renew the dead man's handle, pet the watchdog. The adapters' Protocols stand here, at
+their user; what a verb means stands with the effect that asks for it and with the adapter.
+"""
+
+import gc
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Protocol
+
+from agent.core import node
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import File, Relay
+
+LONGEST_WAIT_S: Final = 3.0
+"""An idle loop turns this often: systemd's watchdog waits 10 s."""
+
+LONGEST_WAIT_ON_S: Final = 0.5
+"""With an amplifier on it turns more often: the dead man's handle opens the relay after 2 s."""
+
+log = logging.getLogger("loa")
+
+
+class Clock(Protocol):
+    """Reads all clocks at once."""
+
+    def read(self) -> ev.Now: ...
+
+
+class Link(Protocol):
+    """MQTT; never blocks."""
+
+    def connect(self, connection: int, broker_index: int, will: bytes) -> None: ...
+    def acknowledge(self, delivery: ev.Delivery) -> None: ...
+    def publish_state(self, payload: bytes) -> None: ...
+    def publish_heartbeat(self, payload: bytes) -> None: ...
+    def publish_report(self, seq: int, payload: bytes) -> None: ...
+
+
+class Store(Protocol):
+    """What must survive; answers by events."""
+
+    def commit(self, token: int, writes: tuple[do.Write, ...]) -> None: ...
+    def read_outbox(self, after_seq: int, limit: int) -> None: ...
+
+
+class Fetch(Protocol):
+    """Bytes from the network, within limits."""
+
+    def fetch_file(self, token: int, file: File) -> None: ...
+    def open_stream(self, token: int, relay: Relay) -> None: ...
+    def cancel(self, token: int) -> None: ...
+
+
+class Player(Protocol):
+    """Bytes to samples."""
+
+    def decode(self, token: int, media: do.MediaFile | do.MediaPipe | do.MediaBuiltin) -> None: ...
+    def end(self, token: int) -> None: ...
+
+
+class SoundCard(Protocol):
+    """Samples to sound."""
+
+    def open(self) -> None: ...
+    def close_card(self) -> None: ...
+    def sound(self, token: int, gain_percent: int, max_samples: int) -> None: ...
+    def set_gain(self, token: int, gain_percent: int) -> None: ...
+    def silence(self, token: int) -> None: ...
+
+
+class Amplifiers(Protocol):
+    """The relays, with the dead man's handle that the loop renews."""
+
+    def switch(self, zone: str, on: bool) -> None: ...
+    def renew(self) -> None: ...
+    def all_off(self) -> None: ...
+
+
+class Supervisor(Protocol):
+    """Systemd, or nobody."""
+
+    def ready(self) -> None: ...
+    def watchdog(self) -> None: ...
+
+
+class Vitals(Protocol):
+    """The machine's health."""
+
+    def measure(self) -> ev.VitalsMeasured: ...
+
+
+class Console(Protocol):
+    """Whoever asks on this machine."""
+
+    def answer(self, token: int, text: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The edges of the node, built by `__main__` (or by a test)."""
+
+    clock: Clock
+    link: Link
+    store: Store
+    fetch: Fetch
+    player: Player
+    card: SoundCard
+    amplifiers: Amplifiers
+    supervisor: Supervisor
+    vitals: Vitals
+    console: Console
+
+
+Judge = Callable[[ev.MessageArrived, float | None, int], ev.CommandVerified | ev.CommandRefused]
+"""Security's verdict on a message, given the trusted time (or None) and the floor."""
+
+
+class Loop:
+    """Owns the state. `run` returns the exit code; it raises nothing that leaves an amplifier on."""
+
+    def __init__(
+        self,
+        *,
+        state: node.State,
+        inbox: "SimpleQueue[ev.Event]",
+        adapters: Adapters,
+        judge: Judge,
+        seal: Callable[[bytes], bytes],
+    ) -> None:
+        self._state = state
+        self._inbox = inbox
+        self._adapters = adapters
+        self._judge = judge
+        self._seal = seal
+        self._exit: do.Exit | None = None
+        self._perform: Mapping[type, Callable[[Any], None]] = self._performers()
+
+    def run(self) -> int:
+        """Turn until an `Exit` is performed.
+
+        Returns:
+            The process's exit code. Amplifiers are off when it returns or raises.
+        """
+        try:
+            while self._exit is None:
+                self._turn(self._next_event())
+        finally:
+            self._adapters.amplifiers.all_off()
+        log.info("exit %d: %s", self._exit.code, self._exit.why)
+        return self._exit.code
+
+    def _next_event(self) -> ev.Event:
+        now = self._adapters.clock.read()
+        longest_s = LONGEST_WAIT_ON_S if node.relays_closed(self._state) else LONGEST_WAIT_S
+        deadline_s = node.next_deadline(self._state, now)
+        wait_s = longest_s if deadline_s is None else min(longest_s, deadline_s - now.mono_s)
+        try:
+            return self._inbox.get(timeout=max(0.0, wait_s))
+        except Empty:
+            return ev.Tick()
+
+    def _turn(self, event: ev.Event) -> None:
+        now = self._adapters.clock.read()
+        if isinstance(event, ev.MessageArrived):
+            event = self._judge(event, *node.clock_view(self._state, now))
+        self._state, effects = node.step(self._state, event, now)
+        for effect in effects:
+            self._perform[type(effect)](effect)
+        self._adapters.amplifiers.renew()
+        self._adapters.supervisor.watchdog()
+
+    def _performers(self) -> dict[type, Callable[[Any], None]]:
+        edge = self._adapters
+        return {
+            do.Connect: lambda it: edge.link.connect(it.connection, it.broker_index, it.will),
+            do.Acknowledge: lambda it: edge.link.acknowledge(it.delivery),
+            do.PublishState: lambda it: edge.link.publish_state(it.payload),
+            do.PublishHeartbeat: lambda it: edge.link.publish_heartbeat(it.payload),
+            do.PublishReport: lambda it: edge.link.publish_report(it.seq, self._seal(it.claims)),
+            do.Commit: lambda it: edge.store.commit(it.token, it.writes),
+            do.ReadOutbox: lambda it: edge.store.read_outbox(it.after_seq, it.limit),
+            do.FetchFile: lambda it: edge.fetch.fetch_file(it.token, it.file),
+            do.OpenStream: lambda it: edge.fetch.open_stream(it.token, it.relay),
+            do.CancelFetch: lambda it: edge.fetch.cancel(it.token),
+            do.ClosePipe: lambda it: os.close(it.fd),
+            do.Decode: lambda it: edge.player.decode(it.token, it.media),
+            do.EndDecoding: lambda it: edge.player.end(it.token),
+            do.OpenCard: lambda _: edge.card.open(),
+            do.CloseCard: lambda _: edge.card.close_card(),
+            do.Sound: lambda it: edge.card.sound(it.token, it.gain_percent, it.max_samples),
+            do.SetGain: lambda it: edge.card.set_gain(it.token, it.gain_percent),
+            do.Silence: lambda it: edge.card.silence(it.token),
+            do.SwitchRelay: lambda it: edge.amplifiers.switch(it.zone, it.on),
+            do.MeasureVitals: lambda _: self._inbox.put(edge.vitals.measure()),
+            do.NotifyReady: lambda _: self._be_ready(),
+            do.Answer: lambda it: edge.console.answer(it.token, it.text),
+            do.Log: lambda it: log.log(logging.getLevelNamesMapping()[it.level.upper()], it.text),
+            do.Exit: self._leave,
+        }
+
+    def _be_ready(self) -> None:
+        """What lives now lives for ever: a full collection would cost 100 ms on a Zero 2 W."""
+        gc.collect()
+        gc.freeze()
+        self._adapters.supervisor.ready()
+
+    def _leave(self, effect: do.Exit) -> None:
+        self._exit = effect
