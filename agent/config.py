@@ -1,0 +1,250 @@
+"""node.yaml to one frozen `Config`, checked at the door; mistakes all at once, each with file:line:column.
+
+Any thread; reads the file and the files it names, and changes nothing. The attributes of `Config` have the names of
+the keys. Which keys there are stands in the tables below, one row a key; how a row is read, in `config_fields` and
+`config_values`; what stands where in the text, in `yaml_text`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from agent.config_fields import Place, choice, flag, text, whole
+from agent.config_problems import ConfigError, Mistake, Mistakes, Problem
+from agent.config_sections import Field, distinct, items, named, position_of, read_document, section
+from agent.config_trust import load_trust
+from agent.config_values import (
+    broker,
+    certificate,
+    device,
+    entry,
+    folder,
+    is_numbered,
+    path,
+    private_key,
+    quiet_hours,
+    readable,
+    timezone,
+)
+from agent.config_words import MINUTES_OF_DAY, Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Storage, Zone
+from agent.yaml_text import Mapping, Sequence, Value
+
+__all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust"]
+
+MAX_GROUPS = 32
+"""Groups of one node: each is a subscription that every reconnection makes again."""
+MAX_BROKERS = 8
+"""Brokers tried in turn: with more, a dead list would take half an hour."""
+MAX_ZONES = 16
+"""Zones of one node: as many as a `play` may name."""
+MAX_ALLOW_ENTRIES = 200
+"""Entries of an allow-list: each is compared at every redirect and segment."""
+MAX_QUIET_HOURS = 16
+"""Spans of quiet hours in a day."""
+LAST_GPIO = 27
+"""GPIO 0 to 27 are on the Raspberry Pi's 40-pin header."""
+MAX_CHIP = 63
+"""Highest gpiochip number: a Pi 5 has 14, a simulator adds a few."""
+LAST_PULLED_UP_GPIO = 8
+"""The Pi's chip starts with GPIO 0 to 8 pulled up, and 9 to 27 pulled down, until somebody drives them."""
+KEEPALIVE_S = (5, 600)
+"""Below 5 s a slow 4G cell looks dead; a half-open link is noticed after twice the keepalive, 20 min at most."""
+WARM_UP_MS = (0, 3_000)
+"""Amplifiers settle within 3 s; more would let an emergency wait."""
+LINGER_MS = (0, 60_000)
+"""Hum is heard by night: no more than a minute of it after an item."""
+MAX_ON_S = (10, 14_400)
+"""From the shortest useful announcement to the longest sounding that the protocol allows."""
+MIN_OFF_MS = (0, 60_000)
+"""Rest between two closings of the relay: a minute suffices for any supply's inrush limiter to cool."""
+CACHE_MAX_MB = (16, 65_536)
+"""Below 16 MB no announcement of a few minutes fits; above 64 GB there is no card."""
+HEARTBEAT_S = (10, 3_600)
+"""More often costs 4G money, more seldom nobody notices a dead pole within the hour."""
+MAX_SESSION_MIN = (1, MINUTES_OF_DAY)
+SESSIONS_PER_DAY = (0, 48)
+"""A session with its gaps takes half an hour; 0: no normal sound at all."""
+
+# What holds between keys --------------------------------------------------------------------------------------------
+
+
+def _brokers_are_reached_safely(mqtt: Mqtt, keys: Mapping, place: Place) -> Iterator[Mistake]:
+    listed = keys.get("brokers")
+    assert isinstance(listed, Sequence)
+    for one, value in zip(mqtt.brokers, listed.values, strict=True):
+        if not one.tls and not one.loopback and not mqtt.insecure:
+            told = f"{one.url} would carry everything in the clear: write mqtts://, or insecure: true beside brokers"
+            yield Mistake(value.position, told)
+    if any(one.tls for one in mqtt.brokers):
+        for name, file in (("ca", "ca.pem"), ("certificate", "node.crt"), ("key", "node.key")):
+            if keys.get(name) is None:
+                told = f"{place.under(name).name} is missing: a mqtts:// broker asks for it, write {name}: {file}"
+                yield Mistake(keys.position, told)
+
+
+def _keys_fit_the_factory(gpio: Gpio, keys: Mapping, place: Place) -> Iterator[Mistake]:
+    name, other = ("chip", "lgpio") if gpio.factory == "mock" else ("trace", "mock")
+    if keys.get(name) is not None:
+        told = (
+            f"{place.under(name).name} has no meaning with factory {gpio.factory}: remove it, or write factory: {other}"
+        )
+        yield Mistake(position_of(keys, name), f"{place.under(name).name} {told}")
+
+
+def _some_hour_is_not_quiet(policy: Policy, keys: Mapping, place: Place) -> Iterator[Mistake]:
+    if (
+        policy.quiet_hours
+        and len(frozenset().union(*(hours.minutes() for hours in policy.quiet_hours))) == MINUTES_OF_DAY
+    ):
+        told = f"{place.under('quiet_hours').name} cover the whole day: leave some hours in which the village may hear"
+        yield Mistake(position_of(keys, "quiet_hours"), told)
+
+
+# The tables: name, how it is read, and what to write where it must be and is not ------------------------------------
+
+_NAME = text("a name of a to z, 0 to 9 and -, 40 at most, such as hoang-dao", r"[a-z0-9][a-z0-9-]{0,39}")
+_PERCENT = whole(0, 100)
+
+_MQTT = section(
+    Mqtt,
+    Field(
+        "brokers",
+        distinct(items(broker, MAX_BROKERS, 'a list such as ["mqtts://mqtt.example.vn:8883"]', at_least=1)),
+        required='brokers: ["mqtts://mqtt.example.vn:8883"]',
+    ),
+    Field("ca", certificate("the path of the authority's certificate, such as ca.pem")),
+    Field("certificate", certificate("the path of the node's certificate, such as node.crt")),
+    Field("key", private_key("the path of the node's private key, such as node.key")),
+    Field("insecure", flag),
+    Field("version", choice("5", "3.1.1")),
+    Field("keepalive_s", whole(*KEEPALIVE_S)),
+    rules=(_brokers_are_reached_safely,),
+)
+_AUDIO = section(
+    Audio,
+    Field("device", device, required='device: "plughw:CARD=NAME", with a NAME that `aplay -l` shows'),
+    Field("volume_percent", _PERCENT),
+    Field("emergency_volume_percent", _PERCENT),
+)
+_GPIO = section(
+    Gpio,
+    Field("factory", choice("lgpio", "mock"), required="factory: lgpio, or mock where there is no hardware"),
+    Field("chip", whole(0, MAX_CHIP)),
+    Field("trace", path("the path of a file to write levels to")),
+    rules=(_keys_fit_the_factory,),
+)
+_ZONE = (
+    Field("gpio", whole(0, LAST_GPIO, ", the Broadcom number"), required="gpio: 17, the Broadcom number of the line"),
+    Field("active", choice("high", "low"), required="active: high or active: low, the level that closes the relay"),
+    Field("warm_up_ms", whole(*WARM_UP_MS)),
+    Field("linger_ms", whole(*LINGER_MS)),
+    Field("max_on_s", whole(*MAX_ON_S)),
+    Field("min_off_ms", whole(*MIN_OFF_MS)),
+)
+_ZONES = named(
+    _NAME,
+    lambda name: section(partial(Zone, name=name), *_ZONE),
+    MAX_ZONES,
+    f"one to {MAX_ZONES} zones, such as main: {{gpio: 17, active: high}}",
+    at_least=1,
+)
+
+
+def _zones(value: Value, place: Place) -> tuple[Zone, ...]:
+    """One zone or more, no line in two of them."""
+    zones = tuple(_ZONES(value, place).values())
+    assert isinstance(value, Mapping)
+    users: dict[int, str] = {}
+    twice = []
+    for zone, (_, keys) in zip(zones, value.entries, strict=True):
+        assert isinstance(keys, Mapping)
+        if zone.gpio in users:
+            name = place.under(zone.name).under("gpio").name
+            told = f"{name} is {zone.gpio}, which {users[zone.gpio]} has already: write the number of another line"
+            twice.append(Mistake(position_of(keys, "gpio"), told))
+        users.setdefault(zone.gpio, zone.name)
+    if twice:
+        raise Mistakes(*twice)
+    return zones
+
+
+_SOURCES = section(
+    Sources,
+    Field("allow", items(entry, MAX_ALLOW_ENTRIES, 'a list such as ["https://stream.example.vn"], or [] for none')),
+    Field("files", items(entry, MAX_ALLOW_ENTRIES, 'a list such as ["https://files.example.vn"], or [] for none')),
+    Field("ca", certificate("the path of the certificate of one more authority, such as sources-ca.pem")),
+)
+_STORAGE = section(
+    Storage,
+    Field("state", folder("the path of a folder on the card, such as /var/lib/loa")),
+    Field("cache_max_mb", whole(*CACHE_MAX_MB)),
+    Field("runtime", folder("the path of a folder in memory, such as /run/loa")),
+)
+_POLICY = section(
+    Policy,
+    Field("quiet_hours", items(quiet_hours, MAX_QUIET_HOURS, 'a list such as ["21:00-04:45"]')),
+    Field("max_session_min", whole(*MAX_SESSION_MIN)),
+    Field("max_sessions_per_day", whole(*SESSIONS_PER_DAY)),
+    rules=(_some_hour_is_not_quiet,),
+)
+_NODE = section(
+    Config,
+    Field("node", _NAME, required="node: and this node's name, such as hd-03"),
+    Field("site", _NAME, required="site: and the commune's name, such as hoang-dao"),
+    Field("groups", distinct(items(_NAME, MAX_GROUPS, "a list such as [thon-2], or [] for none"))),
+    Field("mqtt", _MQTT, required="mqtt: with at least brokers in it"),
+    Field("trust", readable("the path of the trust document, such as trust.yaml"), required="trust: trust.yaml"),
+    Field("audio", _AUDIO, required='audio: {device: "plughw:CARD=NAME"}'),
+    Field("gpio", _GPIO, required="gpio: {factory: lgpio}, or mock where there is no hardware"),
+    Field("amplifier", _zones, required="amplifier: {main: {gpio: 17, active: high}}"),
+    Field("sources", _SOURCES),
+    Field("storage", _STORAGE),
+    Field("clock", section(Clock, Field("trust", choice("kernel", "always")))),
+    Field("heartbeat_s", whole(*HEARTBEAT_S)),
+    Field("policy", _POLICY),
+    Field("timezone", timezone),
+)
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+def load_config(path: Path) -> Config:
+    """The node's configuration.
+
+    Raises:
+        ConfigError: with every problem found in the file, and in the files that it names.
+    """
+    config = read_document(path, _NODE)
+    return replace(config, notes=tuple(_notes(config)))
+
+
+def _notes(config: Config) -> Iterator[str]:
+    """What is allowed and still worth a sentence."""
+    if config.policy is not None:
+        yield "policy is read and checked, but this version does not apply it yet"
+    if config.gpio.factory == "mock":
+        yield "gpio.factory is mock: no relay is switched"
+    if config.clock.trust == "always":
+        yield "clock.trust is always: a wrong clock would not be noticed"
+    if config.mqtt.insecure:
+        yield "mqtt.insecure is true: the server's identity is not proven, and whoever listens reads along"
+    for entry_text in config.sources.allow:
+        if entry_text.startswith("http://"):
+            yield f"sources.allow holds {entry_text}: whoever sits between can put in another sound"
+    if is_numbered(config.audio.device):
+        yield f"audio.device {config.audio.device} goes by a number, which may be another card after the next start"
+    if config.gpio.factory == "lgpio":
+        yield from filter(None, map(_note_on_pull, config.amplifier))
+
+
+def _note_on_pull(zone: Zone) -> str:
+    pulled_up = zone.gpio <= LAST_PULLED_UP_GPIO
+    if pulled_up != zone.active_high:
+        return ""
+    direction, level = ("up", "dl") if pulled_up else ("down", "dh")
+    return (
+        f"amplifier.{zone.name}: the Pi pulls GPIO {zone.gpio} {direction} until the agent runs, which may close an "
+        f"active {zone.active} relay: add gpio={zone.gpio}=op,{level} to /boot/firmware/config.txt"
+    )

@@ -1,0 +1,108 @@
+"""What is wrong with a file of ours, exactly where, and reading such a file without being harmed by it.
+
+Any thread. Pure but for `read_text`.
+"""
+
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+MAX_FILE_BYTES = 64 * 1024
+"""Largest file read, in bytes: thirty times the example; a pole's processor takes seconds for more."""
+MAX_PROBLEMS = 100
+"""Problems told at once: nobody reads more, and a wrong file could hold one a byte."""
+
+
+class Position(NamedTuple):
+    """Where something stands in its file, counted from 1 as editors do."""
+
+    line: int
+    column: int
+
+
+START = Position(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, where, and what to write instead."""
+
+    file: str
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.text}"
+
+
+class ConfigError(ValueError):
+    """A file cannot be used. `problems` holds all that were found, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class Mistake(NamedTuple):
+    """A problem before its file is known."""
+
+    position: Position
+    text: str
+
+
+class Mistakes(Exception):  # noqa: N818  it carries several, and each is one of these
+    """What readers raise: everything they found; nothing where it has been said already."""
+
+    def __init__(self, *found: Mistake) -> None:
+        super().__init__(found)
+        self.found = found
+
+
+def problems_of(file: Path, mistakes: Iterable[Mistake]) -> tuple[Problem, ...]:
+    """Mistakes as problems of this file: sorted by place, each once, at most `MAX_PROBLEMS`."""
+    distinct = sorted(set(mistakes))
+    problems = tuple(Problem(str(file), *mistake.position, mistake.text) for mistake in distinct[:MAX_PROBLEMS])
+    if len(distinct) <= MAX_PROBLEMS:
+        return problems
+    more = f"and {len(distinct) - MAX_PROBLEMS} more problems: mend those above, and check again"
+    return (*problems, Problem(str(file), *distinct[MAX_PROBLEMS].position, more))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of ours.
+
+    Raises:
+        ConfigError: missing, unreadable, not a file, larger than `MAX_FILE_BYTES`, empty, or not plain UTF-8.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            _fail(path, START, "is not a file: name the file itself")
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        _fail(path, START, f"cannot be read ({reason}): write this file, or name another one")
+    if len(raw) > MAX_FILE_BYTES:
+        _fail(path, START, f"is larger than {MAX_FILE_BYTES} bytes: write only what the example file shows")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _fail(path, START, "is UTF-16: save it as UTF-8")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        _fail(path, START, "begins with a byte order mark: save it as UTF-8 without one")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8")
+        text = f"byte 0x{raw[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        _fail(path, position_in(before, len(before)), text)
+
+
+def _fail(path: Path, position: Position, text: str) -> NoReturn:
+    raise ConfigError((Problem(str(path), *position, text),))
+
+
+def position_in(text: str, index: int) -> Position:
+    """Where the character with this index stands."""
+    return Position(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

@@ -1,0 +1,183 @@
+"""Lists, groups and whole documents: readers made of readers; a section is a table of fields.
+
+Pure but for `read_document`; any thread. Everything is read before anything is given up, so that one look at a file
+tells all of its mistakes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.config_fields import Place, Reader, mistake, nearest, shown, wrong
+from agent.config_problems import ConfigError, Mistake, Mistakes, Position, problems_of, read_text
+from agent.yaml_text import Mapping, Scalar, Sequence, Value, read_tree
+
+T = TypeVar("T")
+
+# Readers of several -------------------------------------------------------------------------------------------------
+
+
+def items(read_one: Reader[T], at_most: int, write: str, at_least: int = 0) -> Reader[tuple[T, ...]]:
+    """A list, all of whose entries are read."""
+
+    def read(value: Value, place: Place) -> tuple[T, ...]:
+        if not isinstance(value, Sequence):
+            raise wrong(value, place, write)
+        if not at_least <= len(value.values) <= at_most:
+            count = f"{len(value.values)} entries" if value.values else "no entry"
+            raise mistake(value.position, f"{place.name} has {count}: write {write}, {at_least} to {at_most} of them")
+        return tuple(gather((read_one, entry, place.entry(index)) for index, entry in enumerate(value.values)))
+
+    return read
+
+
+def distinct(read_list: Reader[tuple[T, ...]]) -> Reader[tuple[T, ...]]:
+    """A list in which nothing stands twice."""
+
+    def read(value: Value, place: Place) -> tuple[T, ...]:
+        found = read_list(value, place)
+        assert isinstance(value, Sequence)
+        twice = [
+            Mistake(value.values[index].position, f"{place.entry(index).name} stands in the list already: remove it")
+            for index, one in enumerate(found)
+            if one in found[:index]
+        ]
+        if twice:
+            raise Mistakes(*twice)
+        return found
+
+    return read
+
+
+def named(
+    read_name: Reader[str], read_one: Callable[[str], Reader[T]], at_most: int, write: str, at_least: int = 0
+) -> Reader[dict[str, T]]:
+    """A group whose keys are names that the writer chooses; `read_one` gives the reader for what stands under one."""
+
+    def read(value: Value, place: Place) -> dict[str, T]:
+        if not isinstance(value, Mapping) or not at_least <= len(value.entries) <= at_most:
+            raise wrong(value, place, write)
+        names = gather((_unquoted(read_name), key, place.under(shown(key.text))) for key, _ in value.entries)
+        found = gather((read_one(key.text), one, place.under(shown(key.text))) for key, one in value.entries)
+        return dict(zip(names, found, strict=True))
+
+    return read
+
+
+def _unquoted(read_name: Reader[str]) -> Reader[str]:
+    """For keys: always text, whatever YAML would take the word for."""
+    return lambda key, place: read_name(
+        Scalar(key.text, False, key.position) if isinstance(key, Scalar) else key, place
+    )
+
+
+def gather(work: Iterable[tuple[Reader[T], Value, Place]]) -> list[T]:
+    """Everything read, in order.
+
+    Raises:
+        Mistakes: all mistakes of all of them.
+    """
+    results: list[T] = []
+    found: list[Mistake] = []
+    failed = False
+    for read, value, place in work:
+        try:
+            results.append(read(value, place))
+        except Mistakes as mistakes:
+            found += mistakes.found
+            failed = True
+    if failed:
+        raise Mistakes(*found)
+    return results
+
+
+# Sections -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of a section. `required` is what to write where it is missing; an empty one: the key may be absent."""
+
+    name: str
+    read: Reader[Any]
+    required: str = ""
+
+
+Rule = Callable[[Any, Mapping, Place], Iterable[Mistake]]
+"""What must hold between the fields of a section that are right in themselves: (what was made, its keys, its place)."""
+
+
+def section(make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = ()) -> Reader[T]:
+    """A group of known keys: unknown ones refused, every one read, then built by `make` and held against the rules.
+
+    A field that is absent is not given to `make`, whose own default then holds.
+    """
+    known = {field.name: field for field in fields}
+
+    def read(value: Value, place: Place) -> T:
+        if not isinstance(value, Mapping):
+            raise wrong(value, place, f"a group of keys: {', '.join(known)}")
+        found = [*_unknown_keys(value, place, tuple(known)), *_missing_keys(value, place, fields)]
+        present = [(known[key.text], one) for key, one in value.entries if key.text in known]
+        try:
+            results = gather((field.read, one, place.under(field.name)) for field, one in present)
+        except Mistakes as mistakes:
+            raise Mistakes(*found, *mistakes.found) from None
+        if found:
+            raise Mistakes(*found)
+        made = make(**{field.name: result for (field, _), result in zip(present, results, strict=True)})
+        broken = [one for rule in rules for one in rule(made, value, place)]
+        if broken:
+            raise Mistakes(*broken)
+        return made
+
+    return read
+
+
+def _missing_keys(value: Mapping, place: Place, fields: tuple[Field, ...]) -> list[Mistake]:
+    return [
+        Mistake(value.position, f"{place.under(field.name).name} is missing: write {field.required}")
+        for field in fields
+        if field.required and value.get(field.name) is None
+    ]
+
+
+def _unknown_keys(value: Mapping, place: Place, known: tuple[str, ...]) -> list[Mistake]:
+    strangers = [key for key, _ in value.entries if key.text not in known]
+    return [
+        Mistake(key.position, f"{place.under(shown(key.text)).name} is no key here: {_advice(key.text, known)}")
+        for key in strangers
+    ]
+
+
+def _advice(word: str, known: tuple[str, ...]) -> str:
+    near = nearest(word, known)
+    return f"write {near}" if near else f"remove it, or write one of {', '.join(known)}"
+
+
+def position_of(section_keys: Mapping, name: str) -> Position:
+    """Where the value of a key stands, for rules; the section itself where the key is absent."""
+    value = section_keys.get(name)
+    return section_keys.position if value is None else value.position
+
+
+# Documents -----------------------------------------------------------------------------------------------------------
+
+
+def read_document(path: Path, read: Reader[T]) -> T:
+    """What a whole file means.
+
+    Raises:
+        ConfigError: with everything that is wrong with it, as YAML and as what it should say.
+    """
+    text = read_text(path)
+    found: list[Mistake] = []
+    try:
+        tree, found = read_tree(text)
+        result = read(tree, Place("", path.absolute().parent))
+    except Mistakes as mistakes:
+        raise ConfigError(problems_of(path, [*found, *mistakes.found])) from None
+    if found:
+        raise ConfigError(problems_of(path, found))
+    return result

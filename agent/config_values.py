@@ -1,0 +1,208 @@
+"""The values of node.yaml that have a grammar of their own: brokers, cards, hours, zones of time, files.
+
+Any thread. Pure but for the readers of files and time zones, which look at the disk and change nothing.
+"""
+
+import ipaddress
+import re
+import stat
+import zoneinfo
+from pathlib import Path
+
+from agent.config_fields import Place, Reader, mistake, text, wrong
+from agent.config_words import Broker, QuietHours
+from agent.messages.addresses import parse_entry
+from agent.yaml_text import Scalar, Value
+
+MQTTS_PORT = 8883
+MQTT_PORT = 1883
+"""Ports by IANA for MQTT over TLS and without."""
+MAX_PEM_BYTES = 1024 * 1024
+"""Largest certificate or key file, in bytes: a system's whole bundle of authorities has a quarter of it."""
+
+
+# Brokers ------------------------------------------------------------------------------------------------------------
+
+
+_BROKER = re.compile(r"(mqtts?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?/?")
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_BROKER_WRITE = "mqtts://HOST:PORT, such as mqtts://mqtt.example.vn:8883"
+
+
+def broker(value: Value, place: Place) -> Broker:
+    """`mqtts://host[:port]` or `mqtt://host[:port]`; nothing else in it, above all no password."""
+    url = text(_BROKER_WRITE)(value, place)
+    if "@" in url:
+        raise mistake(value.position, f"{place.name} holds a user or a password: write {_BROKER_WRITE}")
+    parts = _BROKER.fullmatch(url)
+    if parts is None:
+        raise wrong(value, place, _BROKER_WRITE)
+    tls = parts[1] == "mqtts"
+    port = int(parts[3] or (MQTTS_PORT if tls else MQTT_PORT))
+    host = parts[2].lower().strip("[]")
+    if not _is_host(parts[2].lower()) or not 1 <= port <= 65_535:  # noqa: PLR2004  the ports there are
+        raise wrong(value, place, _BROKER_WRITE)
+    return Broker(url, host, port, tls)
+
+
+def _is_host(written: str) -> bool:
+    try:
+        if written.startswith("["):
+            return bool(ipaddress.IPv6Address(written[1:-1]))
+        if written.rpartition(".")[2].isdigit():
+            return bool(ipaddress.IPv4Address(written))
+    except ValueError:
+        return False
+    return len(written) <= 253 and _HOST_NAME.fullmatch(written) is not None  # noqa: PLR2004  RFC 1035
+
+
+# Sound card -----------------------------------------------------------------------------------------------------------
+
+_DEVICE_WRITE = "plughw:CARD=NAME, with a NAME that `aplay -l` shows"
+_SHARED = re.compile(r"(?:sys)?default(?::.*)?|(?:plug:)?'?dmix.*")
+_NUMBERED = re.compile(r"(?:plug)?hw:(?:CARD=)?[0-9].*")
+
+
+def device(value: Value, place: Place) -> str:
+    """An ALSA device that this node can have for itself."""
+    name = text(_DEVICE_WRITE, r"[!-~]+")(value, place)
+    if _SHARED.fullmatch(name):
+        raise mistake(
+            value.position, f"{place.name} is {name}, which others may hold or mix into: write {_DEVICE_WRITE}"
+        )
+    return name
+
+
+def is_numbered(device_name: str) -> bool:
+    """Whether the card is named by a number, which may be another card after the next boot."""
+    return _NUMBERED.fullmatch(device_name) is not None
+
+
+# Hours and zones of time --------------------------------------------------------------------------------------------
+
+
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def quiet_hours(value: Value, place: Place) -> QuietHours:
+    """`HH:MM-HH:MM` of the local day."""
+    write = 'HH:MM-HH:MM in quotes, such as "21:00-04:45"'
+    parts = _HOURS.fullmatch(value.text) if isinstance(value, Scalar) else None
+    if parts is None:
+        raise wrong(value, place, write)
+    start_hour, start_minute, end_hour, end_minute = map(int, parts.groups())
+    hours = QuietHours(start_hour * 60 + start_minute, end_hour * 60 + end_minute)
+    if hours.start_minute == hours.end_minute:
+        raise mistake(value.position, f"{place.name} begins and ends at the same minute: write two different times")
+    return hours
+
+
+def timezone(value: Value, place: Place) -> str:
+    """A zone of the IANA data base that this machine knows."""
+    write = "an IANA name that this machine knows, such as Asia/Ho_Chi_Minh"
+    name = text(write)(value, place)
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, KeyError, OSError):
+        raise wrong(value, place, write) from None
+    return name
+
+
+# Addresses ----------------------------------------------------------------------------------------------------------
+
+
+def entry(value: Value, place: Place) -> str:
+    """An entry of an allow-list, in the grammar of protocol section 4."""
+    written = text("scheme://host[:port][/prefix], such as https://*.example.vn")(value, place)
+    try:
+        parse_entry(written)
+    except ValueError as error:
+        raise mistake(value.position, f"{place.name} is no entry: {error}") from None
+    return written
+
+
+# Files --------------------------------------------------------------------------------------------------------------
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+PRIVATE_KEY = b"PRIVATE KEY-----"
+_ENCRYPTED = (b"ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+
+
+def path(write: str) -> Reader[Path]:
+    """A path, made absolute from the folder of the file it stands in, so that no later change of folder moves it."""
+    read_text = text(write)
+
+    def read(value: Value, place: Place) -> Path:
+        return place.base / read_text(value, place)
+
+    return read
+
+
+def folder(write: str) -> Reader[Path]:
+    """A folder, which may still have to be made; not something else of that name."""
+    read_path = path(write)
+
+    def read(value: Value, place: Place) -> Path:
+        found = read_path(value, place)
+        if found.exists() and not found.is_dir():
+            raise mistake(value.position, f"{place.name}: {found} is no folder: write the path of one")
+        return found
+
+    return read
+
+
+def readable(write: str) -> Reader[Path]:
+    """A file that is there and can be read."""
+    read_path = path(write)
+
+    def read(value: Value, place: Place) -> Path:
+        found = read_path(value, place)
+        _contents(found, value, place)
+        return found
+
+    return read
+
+
+def certificate(write: str) -> Reader[Path]:
+    """A file of one or more certificates in PEM."""
+    read_path = path(write)
+
+    def read(value: Value, place: Place) -> Path:
+        found = read_path(value, place)
+        if CERTIFICATE not in _contents(found, value, place):
+            raise mistake(value.position, f"{place.name}: {found} holds no certificate: write a PEM file with one")
+        return found
+
+    return read
+
+
+def private_key(write: str) -> Reader[Path]:
+    """A file with a private key in PEM that only its owner can read, and that asks nobody for a password."""
+    read_path = path(write)
+
+    def read(value: Value, place: Place) -> Path:
+        found = read_path(value, place)
+        contents = _contents(found, value, place)
+        if PRIVATE_KEY not in contents:
+            raise mistake(value.position, f"{place.name}: {found} holds no private key: write a PEM file with one")
+        if any(words in contents for words in _ENCRYPTED):
+            told = "is locked by a password that nobody can type on a pole: write it without one"
+            raise mistake(value.position, f"{place.name}: {found} {told}")
+        mode = stat.S_IMODE(found.stat().st_mode)
+        if mode & 0o077:
+            told = f"can be read or changed by others than its owner (mode {mode:04o}): run chmod 600 {found}"
+            raise mistake(value.position, f"{place.name}: {found} {told}")
+        return found
+
+    return read
+
+
+def _contents(found: Path, value: Value, place: Place) -> bytes:
+    try:
+        if not stat.S_ISREG(found.stat().st_mode):
+            raise mistake(value.position, f"{place.name}: {found} is not a file: write the path of one")
+        with found.open("rb") as file:
+            return file.read(MAX_PEM_BYTES)
+    except OSError as error:
+        told = f"cannot be read ({error.strerror}): put the file there, or write another path"
+        raise mistake(value.position, f"{place.name}: {found} {told}") from None
