@@ -38,7 +38,7 @@ from agent.messages.effects import (
 from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredItem
 
 MAX_OUTBOX_REPORTS = 10_000
-"""Reports kept while no server is reached: months of a busy node, 10 MB. The oldest go first, and a gap in `seq` tells."""
+"""Reports kept while no server is reached: months, 10 MB. The oldest go first, which a gap in `seq` shows."""
 MAX_SET_ASIDE = 3
 """Unreadable databases kept for a technician: a card that fails again and again must not fill up with them."""
 CLOSE_WAIT_S = 6.0

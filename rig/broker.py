@@ -1,0 +1,300 @@
+"""Debian's mosquitto on free loopback ports with real TLS, and its own clients as independent witnesses.
+
+For tests, benches and `make run`. The broker keeps its sessions on disk at every change, so that it may be killed and
+started again on the same ports; its log is a file. Each process is ended by its own handle and waited for.
+"""
+
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from rig.certificates import Authority, Identity
+
+READY_WAIT_S = 10.0
+"""Longest wait for the broker to listen: 30 ms on an idle machine."""
+STOP_WAIT_S = 5.0
+"""Longest wait for a process that was asked to end."""
+CLIENT_WAIT_S = 10.0
+"""Longest run of one mosquitto_pub, and longest wait of a subscriber to be let in."""
+_FIRST_START_TRIES = 5
+"""Another process may take the free port between choosing it and listening on it."""
+
+
+class BrokerError(RuntimeError):
+    """mosquitto, or one of its clients, did not do what it should; the message holds what it said."""
+
+
+class Broker:
+    """A mosquitto in `folder`: TLS with client certificates, whose common name is the user; `with` starts and stops it.
+
+    `server` replaces the good server certificate; `plain` adds a listener without TLS and passwords; `settings` are
+    further lines of mosquitto.conf, `access` those of an ACL file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        authority: Authority,
+        *,
+        server: Identity | None = None,
+        plain: bool = False,
+        settings: tuple[str, ...] = (),
+        access: tuple[str, ...] | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._authority = authority
+        self._server = server or authority.server()
+        self._plain = plain
+        self._settings = settings
+        self._access = access
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.plain_port = 0
+        self.log = folder / "mosquitto.log"
+
+    @property
+    def url(self) -> str:
+        """For TLS."""
+        return f"mqtts://localhost:{self.port}"
+
+    @property
+    def plain_url(self) -> str:
+        """Without TLS."""
+        return f"mqtt://localhost:{self.plain_port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the running broker."""
+        assert self._process is not None, "the broker runs"
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen, on free ports the first time and on the same ones ever after.
+
+        Raises:
+            BrokerError: it ended, or does not listen within `READY_WAIT_S`.
+        """
+        if self.port:
+            self._start_once()
+            return
+        for attempt in range(_FIRST_START_TRIES):
+            self.port, self.plain_port = _free_ports()
+            try:
+                self._start_once()
+            except BrokerError:
+                if attempt == _FIRST_START_TRIES - 1:
+                    raise
+            else:
+                return
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut at the server would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_WAIT_S)
+            self._process = None
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that is not enough. Idempotent."""
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+
+    def restart(self) -> None:
+        """Killed, and back on the same ports with the same sessions."""
+        self.kill()
+        self.start()
+
+    def log_text(self) -> str:
+        """All that the broker has logged so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def _start_once(self) -> None:
+        configuration = self._folder / "mosquitto.conf"
+        configuration.write_text("\n".join(self._configuration()) + "\n")
+        self._process = subprocess.Popen(
+            ["mosquitto", "-c", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline_s = time.monotonic() + READY_WAIT_S
+        ports = (self.port, self.plain_port) if self._plain else (self.port,)
+        while not all(_listens(port) for port in ports):
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self.kill()
+                raise BrokerError(f"mosquitto does not listen on {ports}: {self.log_text()[-2_000:]}")
+            time.sleep(0.01)
+
+    def _configuration(self) -> list[str]:
+        lines = [
+            "user root",  # as a test's folder may be closed to others; ignored unless root starts it
+            "per_listener_settings true",
+            "persistence true",
+            f"persistence_location {self._folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            f"log_dest file {self.log}",
+            "log_type all",
+            "set_tcp_nodelay true",
+            *self._settings,
+            f"listener {self.port} localhost",
+            f"cafile {self._authority.ca}",
+            f"certfile {self._server.certificate}",
+            f"keyfile {self._server.key}",
+            "require_certificate true",
+            "use_identity_as_username true",
+        ]
+        if self._access is not None:
+            access = self._folder / "access.conf"
+            access.write_text("\n".join(self._access) + "\n")
+            access.chmod(0o600)
+            lines.append(f"acl_file {access}")
+        if self._plain:
+            lines += [f"listener {self.plain_port} localhost", "allow_anonymous true"]
+        return lines
+
+    # Witnesses -------------------------------------------------------------------------------------------------------
+
+    def publish(self, identity: Identity, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """By mosquitto_pub with this certificate; returns once the broker has it (QoS 1).
+
+        Raises:
+            BrokerError: it was not taken.
+        """
+        arguments = ["mosquitto_pub", *self._client_arguments(identity), "-t", topic, "-q", str(qos), "-s"]
+        if retain:
+            arguments.append("-r")
+        done = subprocess.run(arguments, input=payload, capture_output=True, timeout=CLIENT_WAIT_S, check=False)
+        if done.returncode != 0 or done.stderr:
+            raise BrokerError(f"mosquitto_pub to {topic}: {done.stderr.decode(errors='replace')}")
+
+    def listen(self, identity: Identity, *topics: str, client_id: str | None = None) -> "Listener":
+        """A mosquitto_sub with this certificate, already subscribed; with a `client_id` its session persists."""
+        return Listener(self._client_arguments(identity), topics, client_id)
+
+    def _client_arguments(self, identity: Identity) -> list[str]:
+        files = ["--cafile", self._authority.ca, "--cert", identity.certificate, "--key", identity.key]
+        return ["-h", "localhost", "-p", str(self.port), "-V", "5", *(str(part) for part in files)]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message as an independent client received it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retained: bool
+
+
+class Listener:
+    """A running mosquitto_sub; `with` ends it. Its lines are read by a thread into a queue."""
+
+    def __init__(self, arguments: list[str], topics: tuple[str, ...], client_id: str | None) -> None:
+        session = [] if client_id is None else ["-i", client_id, "-c", "-x", "3600"]
+        wanted = [part for topic in topics for part in ("-t", topic)]
+        self._process = subprocess.Popen(
+            # Payloads in hexadecimal: any bytes, one message a line. -d tells when the subscription stands.
+            # stdbuf: it would keep its lines for itself until there are 4 KiB of them.
+            [
+                "stdbuf",
+                "-oL",
+                "mosquitto_sub",
+                *arguments,
+                *session,
+                *wanted,
+                "-q",
+                "1",
+                "-d",
+                "-F",
+                "HEARD %r %q %t %x",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+        self._heard: SimpleQueue[Heard] = SimpleQueue()
+        self._subscribed = threading.Event()
+        self._said: list[str] = []
+        self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
+        self._thread.start()
+        if not self._subscribed.wait(CLIENT_WAIT_S):
+            self.close()
+            raise BrokerError(f"mosquitto_sub was not let in: {' '.join(self._said)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def next(self, timeout_s: float = 5.0) -> Heard:
+        """The next message, in the order of arrival.
+
+        Raises:
+            BrokerError: none came in time.
+        """
+        try:
+            return self._heard.get(timeout=timeout_s)
+        except Empty:
+            raise BrokerError(f"nothing heard within {timeout_s} s: {' '.join(self._said)}") from None
+
+    def empty(self) -> bool:
+        """Whether nothing more has been heard so far."""
+        return self._heard.empty()
+
+    def close(self) -> None:
+        """Idempotent."""
+        _end(self._process)
+        self._thread.join(STOP_WAIT_S)
+        assert self._process.stdout is not None, "it was opened as a pipe"
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None, "it was opened as a pipe"
+        for line in self._process.stdout:
+            words = line.rstrip("\n").split(" ")
+            if words[0] == "HEARD":
+                _, retained, qos, topic, payload = words
+                self._heard.put(Heard(topic, bytes.fromhex(payload), int(qos), retained == "1"))
+            else:
+                self._said.append(line.strip())
+                if words[0] == "Subscribed":
+                    self._subscribed.set()
+
+
+def _end(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WAIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_WAIT_S)
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
