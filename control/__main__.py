@@ -1,0 +1,55 @@
+"""`loactl`: the command line of those who order and watch. Exit codes: 0 done, 1 failed, 2 bad input, 3 refused."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from control import cli_keys, cli_orders, cli_time, cli_watch
+from control.problems import Problem
+from control.sending import complain
+
+
+class Commands(TyperGroup):
+    """All commands; what goes wrong in one becomes one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            typer.Exit: with the exit code of a `Problem`.
+        """
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            complain(str(problem))
+            raise typer.Exit(problem.exit_code) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="loactl",
+    help="Keys, orders and the watch over the loudspeakers of a commune.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(cli_keys.keygen)
+app.command(cls=cli_orders.OrderedCommand)(cli_orders.play)
+app.command()(cli_orders.stop)
+app.command()(cli_time.time)
+app.command()(cli_orders.volume)
+app.command()(cli_orders.mute)
+app.command("report-now")(cli_orders.report_now)
+app.command()(cli_watch.watch)
+app.command()(cli_keys.verify)
+
+
+def main() -> None:
+    """Entry point of `loactl` and of `python -m control`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

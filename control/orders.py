@@ -1,0 +1,128 @@
+"""Orders in words: commands and claims checked by the very types the node checks them with, before anything is signed.
+
+Pure, but for `new_jti` and `new_item`, which throw dice; everything else takes time and names as arguments.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.messages.codec import WordError, convert, encode, parse_json
+from agent.messages.commands import AnyCommand, Claims, Play, ReportNow, SetMute, SetVolume, Stop, Time
+from control import addresses
+from control.envelope import Signer, sign
+from control.problems import InputError
+
+MAX_ORDER_BYTES = 16 * 1024
+"""Protocol section 2: the largest envelope a node takes for the commands made here."""
+
+MAX_NOT_AFTER_S = 7 * 24 * 3_600
+"""Protocol section 4: `not_after` lies at most this long after `iat`."""
+
+COMMANDS: Mapping[str, type[AnyCommand]] = {
+    "play": Play,
+    "stop": Stop,
+    "set_volume": SetVolume,
+    "set_mute": SetMute,
+    "report_now": ReportNow,
+    "time": Time,
+}
+"""The types this version knows how to order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A signed order, ready to be published on `topics`."""
+
+    envelope: bytes
+    topics: tuple[str, ...]
+    audience: tuple[str, ...]
+    iss: str
+    jti: str
+
+
+def new_jti() -> str:
+    """128 random bits: no two orders of one authority share one."""
+    return secrets.token_urlsafe(16)
+
+
+def new_item(kind: str, now: int) -> str:
+    """A name for an item that says what and when, with 32 random bits against two in one second."""
+    return f"{kind}-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def command(type: str, **members: object) -> AnyCommand:
+    """A typed command; members that are None are left out.
+
+    Raises:
+        InputError: the node would refuse these words.
+    """
+    given = {name: value for name, value in members.items() if value is not None}
+    try:
+        return convert({"type": type, **given}, COMMANDS[type])
+    except KeyError:
+        raise InputError(f"{type!r} is no command of this version: {', '.join(COMMANDS)}") from None
+    except WordError as error:
+        raise InputError(f"the node would refuse this {type} ({error.reason}): {error.detail}") from None
+
+
+def claims(word: AnyCommand, *, iss: str, audience: Sequence[str], jti: str, iat: int, lifetime_s: int) -> bytes:
+    """The claims around a command as JSON (protocol section 3).
+
+    Raises:
+        InputError: a bound of the protocol is passed.
+    """
+    if lifetime_s > word.MAX_LIFETIME_S:
+        raise InputError(f"this command may be valid for {word.MAX_LIFETIME_S} s at most, not {lifetime_s}")
+    made = {
+        "iss": iss,
+        "aud": list(addresses.require_audience(audience)),
+        "jti": jti,
+        "iat": iat,
+        "exp": iat + lifetime_s,
+        "command": parse_json(encode(word)),
+    }
+    if isinstance(word, Play):
+        _check_instants(word, iat=iat, exp=iat + lifetime_s)
+    try:
+        return encode(convert(made, Claims))
+    except WordError as error:
+        raise InputError(f"the node would refuse these claims ({error.reason}): {error.detail}") from None
+
+
+def order(
+    word: AnyCommand,
+    *,
+    iss: str,
+    audience: Sequence[str],
+    signers: Sequence[Signer],
+    iat: int,
+    lifetime_s: int,
+    jti: str | None = None,
+) -> Order:
+    """The signed order, with the topics it goes to.
+
+    Raises:
+        InputError: the node would refuse it, for a reason that can be known here.
+    """
+    jti = new_jti() if jti is None else jti
+    body = claims(word, iss=iss, audience=audience, jti=jti, iat=iat, lifetime_s=lifetime_s)
+    try:
+        envelope = sign(body, signers)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if len(envelope) > MAX_ORDER_BYTES:
+        raise InputError(
+            f"the signed order takes {len(envelope)} bytes, nodes take {MAX_ORDER_BYTES}: name fewer nodes"
+        )
+    return Order(envelope, addresses.topics(audience), tuple(audience), iss, jti)
+
+
+def _check_instants(play: Play, *, iat: int, exp: int) -> None:
+    """The bounds between instants, which no single member can state."""
+    end = play.not_after if isinstance(play.not_after, int) else exp
+    if not iat < end <= iat + MAX_NOT_AFTER_S:
+        raise InputError("--not-after lies in the past, or more than 7 days ahead")
+    if isinstance(play.start_at, int) and not iat <= play.start_at < end:
+        raise InputError("--start-at must lie between now and --not-after (without it: the end of --expires)")

@@ -1,0 +1,123 @@
+"""The watch: messages into the fleet, the fleet onto the screen. Owner: the main thread.
+
+A report is acknowledged after it was folded and, as a line, written: the session is persistent, so what was not shown
+comes again at the next watch.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty
+
+from agent.messages.codec import encode
+from control.broker import Broker, Connected, Disconnected, Inbox, Received, Subscribed
+from control.fleet import Fleet, Node, fold
+from control.problems import WorldError
+from control.sightings import HeartbeatSeen, ReportSeen, Sighting, StateSeen, Unreadable, seen
+from control.table import beat_age_s, trouble
+
+SESSION_S = 7 * 24 * 3_600
+"""As long as the nodes' own: a watch that was away for a week misses no report."""
+
+REDRAW_S = 1.0
+BATCH = 500
+"""Messages between two looks at the clock: a flood must not freeze the screen."""
+
+
+@dataclass
+class Watch:
+    """The state of one watch."""
+
+    broker: Broker
+    inbox: Inbox
+    sites: tuple[str, ...]
+    fleet: Fleet
+    line: str = "connecting"
+
+    def run(self, *, seconds: float | None, told: Callable[[Sighting], None], drawn: Callable[["Watch"], None]) -> None:
+        """Until `seconds` are over (None: for ever). `told` hears every sighting, `drawn` is called once a second.
+
+        Raises:
+            WorldError: the broker refuses us, or another watch took our place.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        self.broker.open()
+        drawn(self)
+        while end is None or time.monotonic() < end:
+            until = time.monotonic() + REDRAW_S
+            self._take(until if end is None else min(until, end), told)
+            drawn(self)
+
+    def _take(self, until: float, told: Callable[[Sighting], None]) -> None:
+        while (left := until - time.monotonic()) > 0:
+            try:
+                self._turn(self.inbox.get(timeout=left), told)
+                for _ in range(BATCH):
+                    self._turn(self.inbox.get_nowait(), told)
+            except Empty:
+                continue
+
+    def _turn(self, news: object, told: Callable[[Sighting], None]) -> None:
+        match news:
+            case Received(topic=topic, payload=payload, packet=packet):
+                self._received(topic, payload, told)
+                self.broker.acknowledge(packet)
+            case Connected(resumed=resumed):
+                self.line = "connected, session resumed" if resumed else "connected, new session"
+                self.broker.subscribe([entry for site in self.sites for entry in _filters(site)])
+            case Subscribed(refused=refused) if refused:
+                raise WorldError(f"the broker lets us not hear the nodes: {refused}")
+            case Disconnected(detail=detail, final=final):
+                if final:
+                    raise WorldError(detail)
+                self.line = f"connection lost ({detail}), trying again"
+
+    def _received(self, topic: str, payload: bytes, told: Callable[[Sighting], None]) -> None:
+        sighting = seen(topic, payload, self.fleet.enrolled)
+        if sighting is not None:
+            self.fleet = fold(self.fleet, sighting, time.monotonic())
+            told(sighting)
+
+
+def _filters(site: str) -> tuple[tuple[str, int], ...]:
+    nodes = f"loa/v1/{site}/node/+"
+    return (f"{nodes}/report", 1), (f"{nodes}/state", 1), (f"{nodes}/heartbeat", 0)
+
+
+def sighting_line(sighting: Sighting) -> str:
+    """One sighting as a line of JSON."""
+    members: dict[str, object] = {"node": sighting.node}
+    match sighting:
+        case StateSeen(state=state):
+            members |= {"what": "state", "state": json.loads(encode(state))}
+        case HeartbeatSeen(heartbeat=heartbeat):
+            members |= {"what": "heartbeat", "heartbeat": json.loads(encode(heartbeat))}
+        case ReportSeen(proof=proof, claims=claims):
+            members |= {"what": "report", "proof": proof, "claims": json.loads(encode(claims))}
+        case Unreadable():
+            members |= {"what": "unreadable", "of": sighting.what, "proof": sighting.proof, "detail": sighting.detail}
+    return json.dumps(members)
+
+
+def node_line(node: Node, now: float) -> str:
+    """One node of the table as a line of JSON."""
+    return json.dumps(
+        {
+            "node": node.name,
+            "key": node.key,
+            "online": node.online,
+            "clock_trusted": node.clock,
+            "amp": node.amp or None,
+            "playing": node.playing,
+            "waiting": node.waiting,
+            "volume": node.volume,
+            "muted": node.muted,
+            "outbox": node.outbox,
+            "last_report": node.last_report or None,
+            "last_report_proof": node.last_proof,
+            "reports_lost": node.ledger.lost,
+            "heartbeat_age_s": beat_age_s(node, now),
+            "look_at": list(trouble(node, now).words),
+        }
+    )
