@@ -72,23 +72,22 @@ SESSIONS_PER_DAY = (0, 48)
 def _brokers_are_reached_safely(mqtt: Mqtt, keys: Mapping, place: Place) -> Iterator[Mistake]:
     listed = keys.get("brokers")
     assert isinstance(listed, Sequence)
-    for one, value in zip(mqtt.brokers, listed.values, strict=True):
+    for index, (one, value) in enumerate(zip(mqtt.brokers, listed.values, strict=True)):
         if not one.tls and not one.loopback and not mqtt.insecure:
-            told = f"{one.url} would carry everything in the clear: write mqtts://, or insecure: true beside brokers"
+            name = place.under("brokers").entry(index).name
+            told = f"{name} is {one.url}, in the clear: write mqtts://, or insecure: true beside brokers"
             yield Mistake(value.position, told)
     if any(one.tls for one in mqtt.brokers):
         for name, file in (("ca", "ca.pem"), ("certificate", "node.crt"), ("key", "node.key")):
             if keys.get(name) is None:
-                told = f"{place.under(name).name} is missing: a mqtts:// broker asks for it, write {name}: {file}"
+                told = f"{place.under(name).name} is missing, and a mqtts:// broker needs it: write {name}: {file}"
                 yield Mistake(keys.position, told)
 
 
 def _keys_fit_the_factory(gpio: Gpio, keys: Mapping, place: Place) -> Iterator[Mistake]:
     name, other = ("chip", "lgpio") if gpio.factory == "mock" else ("trace", "mock")
     if keys.get(name) is not None:
-        told = (
-            f"{place.under(name).name} has no meaning with factory {gpio.factory}: remove it, or write factory: {other}"
-        )
+        told = f"has no meaning with factory {gpio.factory}: remove it, or write factory: {other}"
         yield Mistake(position_of(keys, name), f"{place.under(name).name} {told}")
 
 
@@ -190,8 +189,8 @@ _POLICY = section(
 )
 _NODE = section(
     Config,
-    Field("node", _NAME, required="node: and this node's name, such as hd-03"),
-    Field("site", _NAME, required="site: and the commune's name, such as hoang-dao"),
+    Field("node", _NAME, required="node: hd-03, the name of this node"),
+    Field("site", _NAME, required="site: hoang-dao, the name of the commune"),
     Field("groups", distinct(items(_NAME, MAX_GROUPS, "a list such as [thon-2], or [] for none"))),
     Field("mqtt", _MQTT, required="mqtt: with at least brokers in it"),
     Field("trust", readable("the path of the trust document, such as trust.yaml"), required="trust: trust.yaml"),

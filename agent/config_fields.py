@@ -20,6 +20,9 @@ SHOWN_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 200
 """Longest text of a file of ours: no name, path or device needs more."""
 
+FEW_WORDS = 4
+"""Choices up to this number are told in full; of more, the one that was probably meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -64,7 +67,7 @@ def _found(value: Scalar | Sequence | Mapping) -> str:
     if isinstance(value, Mapping):
         return "is a group of keys"
     if not value.plain:
-        return f'is the text "{shown(value.text)}"'
+        return f'is "{shown(value.text)}"'
     if value.kind == "null":
         return "is empty"
     return f"is {shown(value.text)}{_taken_for(value)}"
@@ -72,6 +75,8 @@ def _found(value: Scalar | Sequence | Mapping) -> str:
 
 def nearest(word: str, known: tuple[str, ...]) -> str:
     """The known word that was probably meant, or nothing."""
+    if len(word) > SHOWN_CHARACTERS:
+        return ""
     import difflib  # noqa: PLC0415  3 ms that only a mistake costs
 
     return next(iter(difflib.get_close_matches(word, known, 1)), "")
@@ -107,8 +112,10 @@ def whole(low: int, high: int, unit: str = "") -> Reader[int]:
     write = f"a whole number from {low} to {high}{unit}"
 
     def read(value: Value, place: Place) -> int:
-        if not isinstance(value, Scalar) or not value.plain or not _WHOLE.fullmatch(value.text):
+        if not isinstance(value, Scalar) or not _WHOLE.fullmatch(value.text):
             raise wrong(value, place, write)
+        if not value.plain:
+            raise wrong(value, place, f"{write}, without quotes")
         if len(value.text) > _LONGEST_WHOLE or not low <= int(value.text) <= high:
             raise wrong(value, place, write)
         return int(value.text)
@@ -131,7 +138,8 @@ def choice(*words: str) -> Reader[Any]:
         if not isinstance(value, Scalar):
             raise wrong(value, place, write)
         if value.text not in words:
-            raise wrong(value, place, nearest(value.text, words) or write)
+            near = nearest(value.text, words) if len(words) > FEW_WORDS else ""
+            raise wrong(value, place, near or write)
         return value.text
 
     return read

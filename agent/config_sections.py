@@ -26,7 +26,7 @@ def items(read_one: Reader[T], at_most: int, write: str, at_least: int = 0) -> R
             raise wrong(value, place, write)
         if not at_least <= len(value.values) <= at_most:
             count = f"{len(value.values)} entries" if value.values else "no entry"
-            raise mistake(value.position, f"{place.name} has {count}: write {write}, {at_least} to {at_most} of them")
+            raise mistake(value.position, f"{place.name} has {count}: write {at_least} to {at_most}, in {write}")
         return tuple(gather((read_one, entry, place.entry(index)) for index, entry in enumerate(value.values)))
 
     return read
@@ -56,20 +56,24 @@ def named(
     """A group whose keys are names that the writer chooses; `read_one` gives the reader for what stands under one."""
 
     def read(value: Value, place: Place) -> dict[str, T]:
-        if not isinstance(value, Mapping) or not at_least <= len(value.entries) <= at_most:
+        if not isinstance(value, Mapping):
             raise wrong(value, place, write)
-        names = gather((_unquoted(read_name), key, place.under(shown(key.text))) for key, _ in value.entries)
-        found = gather((read_one(key.text), one, place.under(shown(key.text))) for key, one in value.entries)
-        return dict(zip(names, found, strict=True))
+        if not at_least <= len(value.entries) <= at_most:
+            count = f"{len(value.entries)} keys" if value.entries else "no key"
+            raise mistake(value.position, f"{place.name} has {count}: write {write}")
+        name_place = Place(f"a name in {place.name}", place.base)
+
+        def read_entry(key: Scalar) -> Reader[tuple[str, T]]:
+            return lambda one, at: (read_name(_as_text(key), name_place), read_one(key.text)(one, at))
+
+        return dict(gather((read_entry(key), one, place.under(shown(key.text))) for key, one in value.entries))
 
     return read
 
 
-def _unquoted(read_name: Reader[str]) -> Reader[str]:
-    """For keys: always text, whatever YAML would take the word for."""
-    return lambda key, place: read_name(
-        Scalar(key.text, False, key.position) if isinstance(key, Scalar) else key, place
-    )
+def _as_text(key: Scalar) -> Scalar:
+    """A key is text, whatever YAML would take the word for."""
+    return Scalar(key.text, False, key.position)
 
 
 def gather(work: Iterable[tuple[Reader[T], Value, Place]]) -> list[T]:
@@ -117,8 +121,8 @@ def section(make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = ()
 
     def read(value: Value, place: Place) -> T:
         if not isinstance(value, Mapping):
-            raise wrong(value, place, f"a group of keys: {', '.join(known)}")
-        found = [*_unknown_keys(value, place, tuple(known)), *_missing_keys(value, place, fields)]
+            raise wrong(value, place, f"a group of keys ({', '.join(known)})")
+        found = _unknown_and_missing(value, place, fields)
         present = [(known[key.text], one) for key, one in value.entries if key.text in known]
         try:
             results = gather((field.read, one, place.under(field.name)) for field, one in present)
@@ -135,24 +139,23 @@ def section(make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = ()
     return read
 
 
-def _missing_keys(value: Mapping, place: Place, fields: tuple[Field, ...]) -> list[Mistake]:
-    return [
+def _unknown_and_missing(value: Mapping, place: Place, fields: tuple[Field, ...]) -> list[Mistake]:
+    """A required key that was only misspelt is told once, as what it is."""
+    known = tuple(field.name for field in fields)
+    meant = {key: nearest(key.text, known) for key, _ in value.entries if key.text not in known}
+    unknown = [
+        Mistake(key.position, f"{place.under(shown(key.text)).name} is no key here: {_advice(near, known)}")
+        for key, near in meant.items()
+    ]
+    missing = [
         Mistake(value.position, f"{place.under(field.name).name} is missing: write {field.required}")
         for field in fields
-        if field.required and value.get(field.name) is None
+        if field.required and value.get(field.name) is None and field.name not in meant.values()
     ]
+    return [*unknown, *missing]
 
 
-def _unknown_keys(value: Mapping, place: Place, known: tuple[str, ...]) -> list[Mistake]:
-    strangers = [key for key, _ in value.entries if key.text not in known]
-    return [
-        Mistake(key.position, f"{place.under(shown(key.text)).name} is no key here: {_advice(key.text, known)}")
-        for key in strangers
-    ]
-
-
-def _advice(word: str, known: tuple[str, ...]) -> str:
-    near = nearest(word, known)
+def _advice(near: str, known: tuple[str, ...]) -> str:
     return f"write {near}" if near else f"remove it, or write one of {', '.join(known)}"
 
 

@@ -165,7 +165,7 @@ def _at(mark: Any) -> Position:
 
 
 _SYNTAX = (
-    ("'\\t'", "a tab stands here: YAML is indented with spaces, write spaces"),
+    ("'\\t'", "a tab stands here, where YAML takes only spaces: write spaces"),
     ("could not find expected ':'", "this line has no colon after its key: write name: value"),
     (
         "mapping values are not allowed here",
