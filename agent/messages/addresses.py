@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
+from urllib.parse import urljoin
 
 SCHEME_PORTS = {"http": 80, "https": 443}
 MAX_URI_CHARACTERS = 2_048
@@ -130,6 +131,18 @@ def parse_address(uri: str) -> Address:
     host, port = _split_authority(authority)
     number = SCHEME_PORTS[scheme] if port is None else _port(port)
     return Address(scheme, _host(host.lower()), number, path, query)
+
+
+def follow(address: Address, location: str) -> Address:
+    """Where a redirect from `address` leads.
+
+    Raises:
+        ValueError: as `parse_address`.
+    """
+    if not location.isascii() or not location.isprintable():
+        # urljoin would quietly drop tabs and line ends.
+        raise ValueError("the redirect holds a character that must be percent-encoded")
+    return parse_address(urljoin(address.uri, location))
 
 
 def parse_entry(text: str) -> Entry:

@@ -1,0 +1,178 @@
+"""One attempt at one source: its limits, its deadline, and how it is given up. Part of fetch.
+
+Owner: the worker thread that runs the attempt. The loop's thread may call `cancel`, nothing else: it sets a flag and
+wakes whichever of the two things the worker can wait for, a descriptor or the mailbox.
+Invariant: a worker waits for the outside only in `wait_for` or `receive`, so no wait outlives deadline or cancellation.
+"""
+
+import os
+import select
+import time
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from agent.messages.commands import File, Relay
+from agent.messages.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long fetch waits: what goes wrong is reported within 5 s (design, invariant 10), so each wait ends before."""
+
+    first_byte_s: float = 4.5
+    """From the start to the body's first byte: name, connection, TLS, every redirect, head."""
+    connect_s: float = 4.0
+    """Of these, for the name and the TCP connection of one hop; 4G takes up to 3 s to wake its radio."""
+    stall_s: float = 4.5
+    """The longest pause in a body, and the window in which the least rates below hold."""
+    file_bytes_per_s: int = 4_096
+    """32 kbit/s: what arrives more slowly than speech is spoken is not awaited."""
+    relay_bytes_per_s: int = 128
+    """1 kbit/s: below every codec, above a server that drips to be thought alive."""
+    lead_s: float = 3.0
+    """What a relay keeps before its first byte goes into the pipe: 4G drops out for seconds."""
+    close_s: float = 2.0
+    """How long `close` waits for the threads."""
+
+
+class SourceError(Exception):
+    """This source gives nothing (more): the reason that is reported, and one sentence."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class ConnectionBrokenError(Exception):
+    """The connection ended inside a body; the text is one sentence."""
+
+
+class CancelledError(Exception):
+    """The loop has given the attempt up: nobody waits for news of it."""
+
+
+class Attempt:
+    """One order to fetch, from the moment the loop gives it until it is answered, failed or cancelled."""
+
+    def __init__(self, token: int, order: File | Relay, limits: Limits) -> None:
+        self.token = token
+        self.order = order
+        self.limits = limits
+        self.mailbox: SimpleQueue[list[str] | OSError | None] = SimpleQueue()
+        """Where a resolver's answer arrives; None wakes the reader after `cancel`."""
+        self.cancelled = False
+        self._wake_fd: int | None = None
+        self._deadline_s = 0.0
+        self._late = SourceError(Reason.NO_ANSWER, "not begun")
+        self._window_s = 0.0
+        self._window_bytes = 0
+        self._missing_bytes = 0
+
+    def begin(self, wake_fd: int) -> None:
+        """Become the worker's whose eventfd this is.
+
+        Raises:
+            CancelledError: it was given up while it waited.
+        """
+        self._wake_fd = wake_fd
+        self.check()
+
+    def cancel(self) -> None:
+        """Give up. From the loop's thread; a second time does nothing more."""
+        self.cancelled = True
+        self.mailbox.put(None)
+        if self._wake_fd is not None:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def check(self) -> None:
+        """Go on, unless cancelled.
+
+        Raises:
+            CancelledError: it is.
+        """
+        if self.cancelled:
+            raise CancelledError
+
+    def expect(self, within_s: float, reason: Reason, detail: str) -> None:
+        """From now on waits end `within_s` from now, with this reason."""
+        self._deadline_s = time.monotonic() + within_s
+        self._late = SourceError(reason, detail)
+
+    def expect_still(self, reason: Reason, detail: str) -> None:
+        """The deadline stays; passing it means something else."""
+        self._late = SourceError(reason, detail)
+
+    def expect_body(self, bytes_per_s: int) -> None:
+        """From now on each `stall_s` must bring this rate on average."""
+        self._window_bytes = int(bytes_per_s * self.limits.stall_s)
+        self._open_window()
+
+    def arrived(self, count: int) -> None:
+        """Count body bytes; the deadline moves on when the window's share is there."""
+        self._missing_bytes -= count
+        if self._missing_bytes <= 0:
+            self._open_window()
+
+    def _open_window(self) -> None:
+        self._missing_bytes = self._window_bytes
+        within_s = self.limits.stall_s
+        self.expect(within_s, Reason.STALLED, f"less than {self._window_bytes} bytes in {within_s:g} s")
+
+    def receive(self, until_s: float) -> list[str]:
+        """A resolver's answer, awaited until `until_s` (monotonic).
+
+        Raises:
+            OSError: the resolver's own.
+            SourceError: it was too late.
+            CancelledError: given up.
+        """
+        try:
+            answer = self.mailbox.get(timeout=max(0.0, min(until_s, self._deadline_s) - time.monotonic()))
+        except Empty:
+            raise SourceError(Reason.NO_ANSWER, "the name server does not answer") from None
+        self.check()
+        if isinstance(answer, OSError):
+            raise answer
+        assert answer is not None, "None is put by cancel only"
+        return answer
+
+    def wait_for(self, fd: int, events: int, until_s: float | None = None) -> bool:
+        """Wait until `fd` is ready (True) or `until_s` (monotonic) has come (False).
+
+        What is ready is taken even after the deadline: a slow card must not look like a slow server.
+
+        Raises:
+            SourceError: the deadline came first.
+            CancelledError: given up.
+        """
+        end_s = self._deadline_s if until_s is None else min(until_s, self._deadline_s)
+        while not self._poll(fd, events, end_s):
+            if time.monotonic() >= self._deadline_s:
+                raise self._late
+            if time.monotonic() >= end_s:
+                return False
+        return True
+
+    def wait_for_reader(self, fd: int) -> None:
+        """Wait, as long as it takes, until the pipe `fd` takes bytes or its reader is gone.
+
+        Raises:
+            CancelledError: given up.
+        """
+        while not self._poll(fd, select.POLLOUT, None):
+            pass
+
+    def _poll(self, fd: int, events: int, end_s: float | None) -> bool:
+        assert self._wake_fd is not None, "begin() comes first"
+        self.check()
+        poll = select.poll()
+        poll.register(fd, events)
+        poll.register(self._wake_fd, select.POLLIN)
+        left_ms = None if end_s is None else max(0.0, end_s - time.monotonic()) * 1_000
+        ready = dict(poll.poll(left_ms))
+        if self._wake_fd in ready:
+            # It may have been meant for the attempt before this one: the flag decides.
+            os.eventfd_read(self._wake_fd)
+            self.check()
+        return fd in ready
