@@ -1,8 +1,8 @@
 """What outlives a power cut: replay memory, waiting items, settings, outbox; in one SQLite database.
 
-Thread: `load` opens, checks and reads the database on the caller's thread, closes it again, and starts the thread
-`store`, which alone owns the connection from then on (an SD card's fsync may take 5 s: nobody else shall wait for it).
-The verbs put an order into its queue and never block.
+Thread: `load` opens, checks and reads the database on the caller's thread and hands it to the thread `store`, which
+alone owns it from then on (an SD card's fsync may take 5 s: nobody else shall wait for it). The verbs put an order into
+its queue and never block.
 
 Invariants:
 - Every commit that waits becomes part of one transaction; `Committed(token)` is posted after its fsync, never before.
@@ -51,7 +51,8 @@ CACHE_KIB = 512
 _MIGRATIONS = (
     """
     CREATE TABLE accepted (iss TEXT, jti TEXT, exp INTEGER NOT NULL, PRIMARY KEY (iss, jti)) WITHOUT ROWID, STRICT;
-    CREATE TABLE stops (item TEXT, iss TEXT, exp INTEGER NOT NULL, PRIMARY KEY (item, iss)) WITHOUT ROWID, STRICT;
+    CREATE TABLE stops (item TEXT, iss TEXT, may TEXT NOT NULL, exp INTEGER NOT NULL,
+                        PRIMARY KEY (item, iss)) WITHOUT ROWID, STRICT;
     CREATE TABLE items (position INTEGER PRIMARY KEY, item TEXT NOT NULL UNIQUE, envelope BLOB NOT NULL,
                         accepted_at INTEGER NOT NULL, started_at REAL) STRICT;
     CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL, iat INTEGER NOT NULL) WITHOUT ROWID, STRICT;
@@ -65,9 +66,6 @@ _MIGRATIONS = (
 _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     RememberCommand: (
         "INSERT INTO accepted VALUES (:iss, :jti, :exp) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
-    ),
-    RememberStop: (
-        "INSERT INTO stops VALUES (:item, :iss, :exp) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
     ),
     ForgetCommands: ("DELETE FROM accepted WHERE exp < :before", "DELETE FROM stops WHERE exp < :before"),
     KeepItem: ("INSERT OR REPLACE INTO items (item, envelope, accepted_at) VALUES (:item, :envelope, :accepted_at)",),
@@ -134,10 +132,10 @@ class Store:
         """
         assert self._thread is None, "load is called once"
         try:
-            memory = self._open_and_read()
+            database, memory = self._open_and_read()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self._path}: {error}") from error
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
         self._thread.start()
         return memory
 
@@ -160,7 +158,7 @@ class Store:
 
     # On the caller's thread ------------------------------------------------------------------------------------------
 
-    def _open_and_read(self) -> Memory:
+    def _open_and_read(self) -> tuple[sqlite3.Connection, Memory]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return _read_all(self._path)
@@ -171,8 +169,8 @@ class Store:
 
     # On the thread `store` -------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        with closing(_open(self._path)) as database:
+    def _run(self, database: sqlite3.Connection) -> None:
+        with closing(database):
             ledger = _Ledger(database, self._max_outbox_reports)
             while self._serve(ledger, self._take_all()):
                 pass
@@ -254,6 +252,8 @@ class _Ledger:
     def _write(self, write: Write) -> None:
         run = self._database.execute
         match write:
+            case RememberStop(item, iss, may, exp):
+                run("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (item, iss, " ".join(may), exp))
             case AppendReport(claims):
                 run("INSERT INTO outbox VALUES (?, ?)", (claims.seq, codec.encode(claims)))
                 run("UPDATE counters SET value = max(value, ?) WHERE name = 'last_seq'", (claims.seq,))
@@ -276,23 +276,8 @@ class _Ledger:
             self._outbox_count -= excess
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None)
-    try:
-        # Held by one process, so no shared-memory file that the kernel would write back to the card by itself.
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA temp_store = MEMORY")
-        database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
-def _read_all(path: Path) -> Memory:
-    """Create or check the file, bring its tables up to date, read them.
+def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
+    """Open, create or check the file, bring its tables up to date, read them.
 
     Raises:
         _UnreadableError: the file is no database, or a damaged one.
@@ -300,17 +285,28 @@ def _read_all(path: Path) -> Memory:
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
+    database = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
-        with closing(_open(path)) as database:
-            _check(database)
-            _migrate(database)
-            memory = _read_memory(database)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _UNREADABLE:
+        _set_up(database)
+        _check(database)
+        _migrate(database)
+        memory = _read_memory(database)
+        _fsync_folder(path.parent)
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode & 0xFF in _UNREADABLE:
             raise _UnreadableError(str(error)) from error
         raise
-    _fsync_folder(path.parent)
-    return memory
+    return database, memory
+
+
+def _set_up(database: sqlite3.Connection) -> None:
+    # Held by one process, so no shared-memory file that the kernel would write back to the card by itself.
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def _check(database: sqlite3.Connection) -> None:
@@ -336,7 +332,9 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
         next_seq=last_seq + 1,
         outbox_count=outbox_count,
         accepted=tuple(run("SELECT iss, jti, exp FROM accepted")),
-        stops=tuple(run("SELECT item, iss, exp FROM stops")),
+        stops=tuple(
+            (item, iss, tuple(may.split()), exp) for item, iss, may, exp in run("SELECT item, iss, may, exp FROM stops")
+        ),
         items=tuple(StoredItem(*row) for row in items),
         settings=tuple(run("SELECT name, value, iat FROM settings")),
     )

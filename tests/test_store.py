@@ -1,0 +1,442 @@
+"""The store, on real SQLite files: what is committed stays, through kill -9, damage and a full outbox."""
+
+import contextlib
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.messages import codec
+from agent.messages.effects import (
+    AppendReport,
+    ForgetCommands,
+    ForgetItem,
+    KeepItem,
+    KeepSetting,
+    MarkStarted,
+    RememberCommand,
+    RememberStop,
+    RemoveReports,
+    Write,
+)
+from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredItem
+from agent.messages.reports import Alarm, ReportClaims
+from agent.store import MAX_SET_ASIDE, Store, StoreError
+
+EMPTY = Memory(next_seq=1, outbox_count=0, accepted=(), stops=(), items=(), settings=())
+
+
+def report(seq: int, what: str = "test") -> ReportClaims:
+    alarm = Alarm(what=what, detail="", count=1)
+    return ReportClaims(iss="node:hoang-dao/hd-03", iat=1, boot="0" * 32, seq=seq, clock_trusted=True, report=alarm)
+
+
+class Opened:
+    """A store with its inbox, as the loop would hold it."""
+
+    def __init__(self, path: Path, max_outbox_reports: int = 1_000) -> None:
+        self.inbox: SimpleQueue[Event] = SimpleQueue()
+        self.store = Store(path=path, post=self.inbox.put, max_outbox_reports=max_outbox_reports)
+        self.memory = self.store.load()
+
+    def commit(self, token: int, *writes: Write) -> Event:
+        self.store.commit(token, writes)
+        return self.inbox.get(timeout=20)
+
+    def outbox(self, after_seq: int = 0, limit: int = 1_000) -> list[int]:
+        self.store.read_outbox(after_seq, limit)
+        answer = self.inbox.get(timeout=20)
+        assert isinstance(answer, OutboxRead)
+        return [seq for seq, _ in answer.reports]
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_outbox_reports: int = 1_000) -> Iterator[Opened]:
+    held = Opened(path, max_outbox_reports)
+    try:
+        yield held
+    finally:
+        held.store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "node.db"
+
+
+def test_a_new_store_is_empty_and_closed_to_others(path: Path) -> None:
+    with opened(path) as held:
+        assert held.memory == EMPTY
+        assert held.commit(1, KeepSetting("muted", 1, 10)) == Committed(1)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert modes == {"node.db": 0o600, "node.db-wal": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_everything_that_was_committed_is_there_again(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(
+            1,
+            RememberCommand("UBND", "jti-0000000000001", 500),
+            RememberStop("late", "UBND", ("play.normal", "stop"), 600),
+            KeepItem("first", b"envelope 1", 100),
+            KeepItem("second", b"envelope 2", 101),
+            MarkStarted("first", 102.5),
+            KeepSetting("volume_percent", 70, 100),
+            AppendReport(report(1)),
+        )
+    with opened(path) as held:
+        assert held.memory == Memory(
+            next_seq=2,
+            outbox_count=1,
+            accepted=(("UBND", "jti-0000000000001", 500),),
+            stops=(("late", "UBND", ("play.normal", "stop"), 600),),
+            items=(StoredItem(b"envelope 1", 100, 102.5), StoredItem(b"envelope 2", 101, None)),
+            settings=(("volume_percent", 70, 100),),
+        )
+
+
+def test_what_expired_is_forgotten_and_what_ends_just_then_is_not(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, *(RememberCommand("UBND", f"jti{exp}", exp) for exp in (98, 99, 100, 101)))
+        held.commit(2, RememberStop("a", "UBND", (), 99), RememberStop("b", "UBND", (), 100), ForgetCommands(100))
+    with opened(path) as held:
+        assert [exp for _, _, exp in held.memory.accepted] == [100, 101]
+        assert held.memory.stops == (("b", "UBND", (), 100),)
+
+
+@pytest.mark.parametrize(("iat", "kept"), [(99, 70), (100, 30), (101, 30)])
+def test_a_setting_older_than_the_one_kept_changes_nothing(path: Path, iat: int, kept: int) -> None:
+    with opened(path) as held:
+        held.commit(1, KeepSetting("volume_percent", 70, 100))
+        assert held.commit(2, KeepSetting("volume_percent", 30, iat)) == Committed(2)
+    with opened(path) as held:
+        assert held.memory.settings == (("volume_percent", kept, max(iat, 100)),)
+
+
+def test_a_sequence_number_is_never_given_twice_though_its_report_is_gone(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, AppendReport(report(1)), AppendReport(report(2)))
+        held.commit(2, RemoveReports((1, 2)))
+        assert held.outbox() == []
+    with opened(path) as held:
+        assert (held.memory.next_seq, held.memory.outbox_count) == (3, 0)
+
+
+def test_the_outbox_is_read_from_the_oldest_in_portions(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, *(AppendReport(report(seq)) for seq in range(1, 6)))
+        assert held.outbox(0, 2) == [1, 2]
+        assert held.outbox(2, 2) == [3, 4]
+        assert held.outbox(5, 2) == []
+        held.store.read_outbox(4, 9)
+        assert held.inbox.get(timeout=20) == OutboxRead(((5, codec.encode(report(5))),))
+
+
+def test_a_full_outbox_drops_its_oldest_and_says_so(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(path, max_outbox_reports=3) as held:
+        held.commit(1, *(AppendReport(report(seq)) for seq in range(1, 4)))
+        assert caplog.messages == []
+        held.commit(2, RemoveReports((2,)), AppendReport(report(4)), AppendReport(report(5)))
+        assert held.outbox() == [3, 4, 5]
+        assert caplog.messages == ["the outbox is full: the 1 oldest reports are dropped undelivered"]
+    with opened(path, max_outbox_reports=2) as held:
+        assert held.memory.outbox_count == 3
+        held.commit(3, AppendReport(report(6)))
+        assert held.outbox() == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        AppendReport(report(1)),  # a number that is taken
+        AppendReport(report(3, what="\ud800")),  # text that is no UTF-8
+        RememberCommand("UBND", "jti", 2**64),  # more than SQLite's integers hold
+    ],
+    ids=["taken", "surrogate", "overflow"],
+)
+def test_one_commit_that_fails_takes_no_other_with_it_and_leaves_nothing(path: Path, bad: Write) -> None:
+    with opened(path) as held:
+        held.commit(1, AppendReport(report(1)))
+        held.store.commit(2, (KeepSetting("muted", 1, 5),))
+        held.store.commit(3, (KeepSetting("floor", 9, 5), bad))
+        held.store.commit(4, (AppendReport(report(2)),))
+        answers = [held.inbox.get(timeout=20) for _ in range(3)]
+        assert Committed(2) in answers
+        assert Committed(4) in answers
+        assert [answer.token for answer in answers if isinstance(answer, CommitFailed)] == [3]
+        assert held.outbox() == [1, 2]
+    with opened(path) as held:
+        assert held.memory.settings == (("muted", 1, 5),)
+        assert (held.memory.next_seq, held.memory.outbox_count) == (3, 2)
+
+
+def test_commits_that_wait_share_one_transaction(path: Path) -> None:
+    """The write-ahead log grows by each transaction's pages: fifty that waited need few, fifty answered singly many."""
+    with opened(path) as held:
+        log = path.with_name("node.db-wal")
+        before = log.stat().st_size
+        held.store.commit(0, tuple(KeepItem(f"long{n}", bytes(4_000), n) for n in range(400)))  # keeps the thread busy
+        for token in range(1, 51):
+            held.store.commit(token, (RememberCommand("UBND", f"jti{token}", token),))
+        assert [held.inbox.get(timeout=20) for _ in range(51)] == [Committed(token) for token in range(51)]
+        together = log.stat().st_size - before
+        for token in range(51, 101):
+            assert held.commit(token, RememberCommand("UBND", f"jti{token}", token)) == Committed(token)
+        singly = log.stat().st_size - before - together
+    assert together < 400 * 5_000 + 20 * 4_120
+    assert singly >= 50 * 4_120
+
+
+def test_an_empty_commit_is_answered(path: Path) -> None:
+    with opened(path) as held:
+        assert held.commit(7) == Committed(7)
+
+
+def test_close_stores_what_is_queued_and_is_idempotent(path: Path) -> None:
+    held = Opened(path)
+    for token in range(1, 21):
+        held.store.commit(token, (AppendReport(report(token)),))
+    held.store.close()
+    held.store.close()
+    assert [held.inbox.get_nowait() for _ in range(20)] == [Committed(token) for token in range(1, 21)]
+    assert [each.name for each in path.parent.iterdir()] == ["node.db"]
+    with opened(path) as again:
+        assert again.memory.outbox_count == 20
+
+
+def test_a_store_that_was_never_loaded_closes(path: Path) -> None:
+    Store(path=path, post=lambda _: None).close()
+    assert not path.exists()
+
+
+def test_a_second_process_cannot_take_the_store(path: Path) -> None:
+    with opened(path), pytest.raises(StoreError, match=r"node\.db: database is locked"):
+        Opened(path)
+
+
+def test_a_store_of_a_newer_agent_is_left_alone(path: Path) -> None:
+    Opened(path).store.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="99 is newer than this agent's"):
+        Opened(path)
+    assert [each.name for each in path.parent.iterdir()] == ["node.db"]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StoreError, match=r"state/node\.db"):
+        Opened(tmp_path / "state" / "node.db")
+
+
+def torn_head(file: Path) -> None:
+    file.write_bytes(b"\0" * 512 + file.read_bytes()[512:])
+
+
+def torn_middle(file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4_096] + b"\xff" * (len(whole) - 4_096))
+
+
+def truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5_000])
+
+
+def not_a_database(file: Path) -> None:
+    file.write_text("node: hd-03\n" * 1_000)
+
+
+@pytest.mark.parametrize("damage", [torn_head, torn_middle, truncated, not_a_database])
+def test_a_damaged_database_is_set_aside_and_the_node_begins_empty(
+    path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(path) as held:
+        held.commit(1, *(KeepItem(f"item{n}", bytes(3_000), n) for n in range(20)))
+    damage(path)
+    damaged = path.read_bytes()
+    with opened(path) as held:
+        assert held.memory == EMPTY
+        assert held.commit(2, AppendReport(report(1))) == Committed(2)
+    assert path.with_name("node.db.corrupt.1").read_bytes() == damaged
+    assert "kept as node.db.corrupt.1, beginning empty" in caplog.text
+
+
+def test_only_a_few_damaged_databases_are_kept(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    for number in range(1, MAX_SET_ASIDE + 3):
+        path.write_text(f"no database {number} " * 100)
+        Opened(path).store.close()
+    kept = sorted(each.name for each in path.parent.glob("*.corrupt.*"))
+    assert kept == ["node.db.corrupt.3", "node.db.corrupt.4", "node.db.corrupt.5"]
+
+
+def written_bytes() -> int:
+    """By this process, to any file or device."""
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    return int(next(line.split(":")[1] for line in lines if line.startswith("write_bytes")))
+
+
+def test_reading_and_waiting_write_nothing(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, AppendReport(report(1)))
+        files = {each: (each.stat().st_mtime_ns, each.stat().st_size) for each in path.parent.iterdir()}
+        before = written_bytes()
+        for _ in range(200):
+            assert held.outbox() == [1]
+        held.commit(2)
+        assert written_bytes() == before
+        assert {each: (each.stat().st_mtime_ns, each.stat().st_size) for each in path.parent.iterdir()} == files
+
+
+# Random writes against a model, and reopening without having closed ---------------------------------------------------
+
+NAMES = st.sampled_from(["a", "b", "c"])
+SMALL = st.integers(0, 20)
+
+
+@dataclass
+class Model:
+    """What the tables should hold, in plain Python."""
+
+    accepted: dict[tuple[str, str], int] = field(default_factory=dict)
+    stops: dict[tuple[str, str], tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    items: dict[str, StoredItem] = field(default_factory=dict)
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    outbox: list[int] = field(default_factory=list)
+    last_seq: int = 0
+
+    def write(self, write: Write) -> None:
+        match write:
+            case RememberCommand(iss, jti, exp):
+                self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
+            case RememberStop(item, iss, may, exp):
+                self.stops[item, iss] = (may, exp)
+            case ForgetCommands(before):
+                self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
+                self.stops = {key: kept for key, kept in self.stops.items() if kept[1] >= before}
+            case AppendReport(claims):
+                self.outbox.append(claims.seq)
+                self.last_seq = claims.seq
+            case RemoveReports(seqs):
+                self.outbox = [seq for seq in self.outbox if seq not in seqs]
+            case _:
+                self._write_programme(write)
+
+    def _write_programme(self, write: Write) -> None:
+        match write:
+            case KeepItem(item, envelope, accepted_at):
+                self.items.pop(item, None)
+                self.items[item] = StoredItem(envelope, accepted_at, None)
+            case MarkStarted(item, started_at) if item in self.items:
+                old = self.items[item]
+                self.items[item] = StoredItem(old.envelope, old.accepted_at, started_at)
+            case ForgetItem(item):
+                self.items.pop(item, None)
+            case KeepSetting(name, value, iat):
+                if name not in self.settings or iat >= self.settings[name][1]:
+                    self.settings[name] = (value, iat)
+
+    def memory(self) -> Memory:
+        return Memory(
+            next_seq=self.last_seq + 1,
+            outbox_count=len(self.outbox),
+            accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
+            stops=tuple(sorted((*key, *kept) for key, kept in self.stops.items())),
+            items=tuple(self.items.values()),
+            settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),
+        )
+
+
+WRITES: st.SearchStrategy[Write | None] = st.one_of(
+    st.builds(RememberCommand, NAMES, NAMES, SMALL),
+    st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL),
+    st.builds(ForgetCommands, SMALL),
+    st.builds(KeepItem, NAMES, st.binary(max_size=4), SMALL),
+    st.builds(MarkStarted, NAMES, st.floats(0, 1e10)),
+    st.builds(ForgetItem, NAMES),
+    st.builds(KeepSetting, NAMES, SMALL, SMALL),
+    st.builds(RemoveReports, st.lists(SMALL, max_size=3).map(tuple)),
+    st.none(),  # stands for the next report
+)
+COMMITS = st.lists(st.lists(WRITES, max_size=5), max_size=8)
+
+
+def as_it_is_on_the_disk(path: Path) -> Memory:
+    """What a start after a power cut at this moment would find: the files copied while the store is still open."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.iterdir():
+            (Path(folder) / file.name).write_bytes(file.read_bytes())
+        survivor = Opened(Path(folder) / path.name)
+        survivor.store.close()
+        return survivor.memory
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(commits=COMMITS)
+def test_any_writes_leave_what_a_model_says_also_without_close(commits: list[list[Write | None]]) -> None:
+    model = Model()
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "node.db") as held:
+        for token, drawn in enumerate(commits):
+            writes: list[Write] = []
+            for write in drawn:
+                writes.append(AppendReport(report(model.last_seq + 1)) if write is None else write)
+                model.write(writes[-1])
+            assert held.commit(token, *writes) == Committed(token)
+        assert held.outbox() == model.outbox
+        assert as_it_is_on_the_disk(Path(folder) / "node.db") == model.memory()
+
+
+# kill -9 --------------------------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys
+from pathlib import Path
+from queue import SimpleQueue
+from agent.messages.effects import AppendReport, RememberCommand
+from agent.messages.events import Committed
+from agent.messages.reports import Alarm, ReportClaims
+from agent.store import Store
+
+inbox = SimpleQueue()
+store = Store(path=Path(sys.argv[1]), post=inbox.put)
+seq = store.load().next_seq
+waiting = 0
+while True:
+    while waiting < 8:
+        alarm = Alarm(what="test", detail="x" * 200, count=1)
+        claims = ReportClaims(iss="node:a/b", iat=1, boot="0" * 32, seq=seq, clock_trusted=True, report=alarm)
+        store.commit(seq, (RememberCommand("UBND", f"jti{seq}", seq), AppendReport(claims)))
+        seq, waiting = seq + 1, waiting + 1
+    answer = inbox.get()
+    assert isinstance(answer, Committed), answer
+    waiting -= 1
+    print(answer.token, flush=True)
+"""
+
+
+def test_whatever_was_called_committed_is_found_after_kill_9(path: Path) -> None:
+    promised = 0
+    for lines in (1, 40, 173):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        with child.stdout:
+            for _ in range(lines):
+                promised = int(child.stdout.readline())
+            child.kill()
+            promised = max([promised, *(int(line) for line in child.stdout if line.endswith("\n"))])
+            child.wait(20)
+        with opened(path) as held:
+            seqs = held.outbox(limit=10_000)
+            assert seqs == list(range(1, held.memory.next_seq))
+            assert len(seqs) >= promised
+            assert [jti for _, jti, _ in held.memory.accepted] == sorted(f"jti{seq}" for seq in seqs)
