@@ -14,7 +14,7 @@ COMPOSITION = {"agent.__main__"}
 """The only place that builds adapters, and so imports everything."""
 FAMILIES = (
     {"security", "envelope", "checks", "authority", "anchors"},
-    {"config", "yaml_text", *(f"config_{part}" for part in "fields problems sections trust values words".split())},
+    {"config", "yaml_text", *(f"config_{part}" for part in ("fields", "problems", "sections", "trust", "values", "words"))},
     {"link", "broker"},
     {"fetch", "attempt", "cache", "dial", "download", "pump"},
     {"sound_card", "alsa", "playout"},

@@ -1,0 +1,32 @@
+# `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench install clean
+PYTHON := .venv/bin/python
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the whole system on this machine: broker, node, one signed broadcast, live table (ONCE=1: end after the broadcast)
+	@scripts/setup run
+	@$(PYTHON) -m rig.demo $(if $(filter-out 0,$(ONCE)),--once)
+
+test: ## every test, on real broker, real libVLC, real sound server
+	@scripts/setup test
+	$(PYTHON) -m pytest $(ARGS)
+
+check: ## format, lint, types
+	@scripts/setup test
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+bench: ## measure, side by side with what else one could use
+	@scripts/setup bench
+	@$(PYTHON) -m bench
+
+install: ## on a Raspberry Pi, as root: /opt/loa, /etc/loa, user, unit
+	@scripts/install
+
+clean: ## the environment and every cache
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
