@@ -95,7 +95,7 @@ def _forget_expired(turn: Turn) -> None:
     if any(exp < trusted_s for exp in state.accepted.values()):
         state = replace(state, accepted={key: exp for key, exp in state.accepted.items() if exp >= trusted_s})
     if any(stop.exp < trusted_s for stop in state.stops.values()):
-        state = replace(state, stops={item: stop for item, stop in state.stops.items() if stop.exp >= trusted_s})
+        state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
     turn.state = state
 
 
@@ -157,8 +157,8 @@ def _why_not_play(turn: Turn, item: Item, trusted_s: float) -> tuple[Reason, str
         return Reason.UNKNOWN_ZONE, f"no zone {', '.join(unknown)} here; zones: {', '.join(turn.state.settings.zones)}"
     if prog.find(turn.state.programme, play.item) is not None:
         return Reason.DUPLICATE_ITEM, f"item {play.item} waits or plays already"
-    stop = turn.state.stops.get(play.item)
-    if stop is not None and may_end(stop.iss, stop.may, item):
+    stops = [(iss, stop) for (name, iss), stop in turn.state.stops.items() if name == play.item]
+    if any(may_end(iss, stop.may, item) for iss, stop in stops):
         return Reason.STOPPED, f"item {play.item} was stopped before it came"
     if trusted_s > item.not_after:
         return Reason.EXPIRED, "not_after has passed"
@@ -217,8 +217,8 @@ def _stop_unknown(turn: Turn, event: ev.CommandVerified, name: str) -> None:
         _refuse(turn, event, Reason.QUEUE_FULL, f"{MAX_STOPS} stops are remembered already")
         return
     verified = event.verified
-    remembered = RememberedStop(verified.iss, verified.may, verified.exp)
-    turn.state = replace(turn.state, stops={**turn.state.stops, name: remembered})
+    remembered = RememberedStop(verified.may, verified.exp)
+    turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
     write = do.RememberStop(name, verified.iss, tuple(sorted(verified.may)), verified.exp)
     _accept(turn, event, write, detail=f"item {name} is not here; remembered")
 

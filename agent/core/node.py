@@ -16,7 +16,7 @@ from agent.core import timekeeping as tk
 from agent.core.admission import apply_setting, on_refused, on_verified
 from agent.core.heartbeat import beat, describe, on_vitals, publish_state, status_report, will
 from agent.core.playout import advance
-from agent.core.programme import Item, Outcome
+from agent.core.programme import Item, Outcome, Stage
 from agent.core.state import COMMIT_RETRY_S, NodeSettings, RememberedStop, Setting, State, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -89,22 +89,24 @@ def next_deadline(state: State, now: ev.Now) -> float | None:
             amp.deadline(amplifier, state.settings.zones[zone], now.mono_s)
             for zone, amplifier in state.amplifiers.items()
         ),
-        *_programme_deadlines(state),
+        *_programme_deadlines(state, now.mono_s),
     ]
     if state.timekeeping.offset_s is None:
         instants.append(now.mono_s + CLOCK_LOOK_S)
     return min((instant for instant in instants if instant is not None), default=None)
 
 
-def _programme_deadlines(state: State) -> list[float | None]:
+def _programme_deadlines(state: State, at_s: float) -> list[float | None]:
     instants: list[float | None] = []
     current = state.programme.current
     items = list(state.programme.waiting)
     if current is not None:
-        items.append(current.item)
         instants.append(prog.limit_s(current))
-        if not current.item.durable:
-            instants.append(current.item.ordered_s + prog.EMERGENCY_COMMIT_WAIT_S)
+        patience_s = current.item.ordered_s + prog.EMERGENCY_COMMIT_WAIT_S
+        if not current.item.durable and at_s < patience_s:
+            instants.append(patience_s)
+        if current.stage is not Stage.ENDING:
+            items.append(current.item)
     offset_s = state.timekeeping.offset_s
     if offset_s is not None:
         instants.extend(item.not_after - offset_s + 0.001 for item in items)
@@ -174,7 +176,7 @@ def _on_restored(turn: Turn, event: ev.Restored) -> None:
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
-        stops={item: RememberedStop(iss, frozenset(may), exp) for item, iss, may, exp in event.stops},
+        stops={(item, iss): RememberedStop(frozenset(may), exp) for item, iss, may, exp in event.stops},
         status_due_s=turn.now.mono_s,
     )
     for restored in event.items:

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Final
 
 from agent.core.amplifier import Amplifier, AmplifierSettings
@@ -23,8 +22,6 @@ MAX_ACCEPTED: Final = 20_000
 
 COMMIT_RETRY_S: Final = 5.0
 """A record that could not be stored is tried again this often."""
-
-EMPTY: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class RememberedStop:
-    """A stop that came before its item."""
+    """A stop that came before its item; kept by (item, iss)."""
 
-    iss: str
     may: frozenset[str]
     exp: int
 
@@ -81,7 +77,7 @@ class Pending:
 class Refusals:
     """Counters by reason for the heartbeat, and the minute's allowance of reported refusals."""
 
-    counts: Mapping[str, int] = EMPTY
+    counts: Mapping[str, int] = field(default_factory=dict)
     minute_s: float = float("-inf")
     reported: int = 0
     answered: tuple[tuple[str, str], ...] = ()
@@ -100,10 +96,10 @@ class State:
     muted: Setting
     programme: Programme = field(default_factory=Programme)
     connection: Connection = field(default_factory=Connection)
-    accepted: Mapping[tuple[str, str], int] = MappingProxyType({})
-    stops: Mapping[str, RememberedStop] = MappingProxyType({})
+    accepted: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    stops: Mapping[tuple[str, str], RememberedStop] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
-    pending: Mapping[int, Pending] = MappingProxyType({})
+    pending: Mapping[int, Pending] = field(default_factory=dict)
     failed_commits: tuple[tuple[float, Pending], ...] = ()
     next_commit: int = 1
     card_wanted: bool = False

@@ -69,10 +69,11 @@ class ForgetCommands:
 
 @dataclass(frozen=True, slots=True)
 class RememberStop:
-    """A stop whose item has not come yet."""
+    """A stop whose item has not come yet, with what its keys may: whether it ends the item is judged when that comes."""
 
     item: str
     iss: str
+    may: tuple[str, ...]
     exp: int
 
 

@@ -112,7 +112,7 @@ class Memory:
     next_seq: int
     outbox_count: int
     accepted: tuple[tuple[str, str, int], ...]
-    stops: tuple[tuple[str, str, int], ...]
+    stops: tuple[tuple[str, str, tuple[str, ...], int], ...]
     items: tuple[StoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
 
@@ -134,8 +134,8 @@ class Restored:
     outbox_count: int
     accepted: tuple[tuple[str, str, int], ...]
     """(iss, jti, exp) of accepted commands."""
-    stops: tuple[tuple[str, str, int], ...]
-    """(item, iss, exp) of stops that await their item."""
+    stops: tuple[tuple[str, str, tuple[str, ...], int], ...]
+    """(item, iss, may, exp) of stops that await their item."""
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
     """(name, value, iat): `volume_percent`, `muted`, `floor`."""

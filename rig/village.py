@@ -1,0 +1,357 @@
+"""A whole commune in a folder: authority, broker, keys, a sink that is listened to, and nodes as real processes.
+
+For the end-to-end tests, the benches and `make run`. Everything is a context manager and dies with its block; orders
+are signed by `control`, delivered by mosquitto_pub, and what the node says is heard by mosquitto_sub.
+"""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from agent.messages.commands import AnyCommand
+from control import keys as control_keys
+from control import orders
+from rig.broker import Broker, BrokerError, Listener
+from rig.certificates import Authority
+from rig.sound import Daemon, boottime_s, wait_until
+
+SITE = "hoang-dao"
+OPERATOR = "commune operator"
+CIVIL_DEFENCE = "civil defence"
+STOP_WAIT_S = 10.0
+READY_WAIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """One change of a simulated relay line."""
+
+    at_s: float
+    zone: str
+    on: bool
+
+
+class Station:
+    """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say."""
+
+    def __init__(self, folder: Path, *, broker_settings: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.authority = Authority(folder / "pki")
+        self.broker = Broker(folder / "broker", self.authority, settings=broker_settings)
+        self.operator = control_keys.generate("hd-operator")
+        self.defence = control_keys.generate("hd-defence")
+        self.root = control_keys.generate("hd-root")
+        self.heard: list[tuple[float, str, bytes]] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.broker)
+            self.control = self.authority.client("control-server")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    def listen(self) -> "Ear":
+        """Hear all that the site's nodes say, in a session that outlives the broker."""
+        return Ear(self.broker.listen(self.control, f"loa/v1/{SITE}/node/#", client_id=f"ear-{id(self)}"))
+
+    def trust_document(self, version: int = 1) -> dict[str, Any]:
+        """Trust in the operator, the civil-defence command and a root."""
+        window = {"valid_from": "2026-01-01T00:00:00Z", "valid_until": "2036-01-01T00:00:00Z"}
+        operator_may = ["play.normal", "play.priority", "stop", "volume", "time"]
+        defence_may = ["play.emergency", "stop", "time"]
+        return {
+            "version": version,
+            "site": SITE,
+            "keys": [
+                {
+                    "kid": "hd-operator",
+                    "public": self.operator.public,
+                    "authority": OPERATOR,
+                    "may": operator_may,
+                    "max_volume_percent": 90,
+                    **window,
+                },
+                {
+                    "kid": "hd-defence",
+                    "public": self.defence.public,
+                    "authority": CIVIL_DEFENCE,
+                    "may": defence_may,
+                    **window,
+                },
+                {"kid": "hd-root", "public": self.root.public, "authority": "root", "may": [], **window},
+            ],
+            "roots": {"threshold": 1, "kids": ["hd-root"]},
+            "approvals": {},
+        }
+
+    def sign(
+        self,
+        command: AnyCommand,
+        *,
+        to: str = f"node:{SITE}/hd-03",
+        key: control_keys.SigningKey | None = None,
+        iss: str | None = None,
+        lifetime_s: int = 600,
+    ) -> orders.Order:
+        """An order signed by the operator, or by whoever holds `key`."""
+        key = key or self.operator
+        iss = iss or (CIVIL_DEFENCE if key is self.defence else OPERATOR)
+        return orders.order(
+            command, iss=iss, audience=(to,), signers=(key,), iat=int(time.time()), lifetime_s=lifetime_s
+        )
+
+    def send(self, order: orders.Order | bytes, *, node: str = "hd-03", retain: bool = False) -> None:
+        """Publish an envelope (or any bytes) to a node's command topic, by mosquitto_pub."""
+        payload = order if isinstance(order, bytes) else order.envelope
+        self.broker.publish(self.control, f"loa/v1/{SITE}/command/node/{node}", payload, retain=retain)
+
+
+class Ear:
+    """Everything the nodes said, by kind, in the order it was heard; one owner thread asks."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.states: list[dict[str, Any]] = []
+        self.heartbeats: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
+        """Claims of reports, copies included; signatures are `control`'s and the tests' business (`envelopes`)."""
+        self.envelopes: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._listener.close()
+
+    def take(self, timeout_s: float = 0.05) -> None:
+        """Sort in what has arrived."""
+        try:
+            heard = self._listener.next(timeout_s)
+        except BrokerError:
+            return
+        match heard.topic.rsplit("/", 1)[-1]:
+            case "state":
+                self.states.append(json.loads(heard.payload))
+            case "heartbeat":
+                self.heartbeats.append(json.loads(heard.payload))
+            case "report":
+                self.envelopes.append(heard.payload)
+                self.reports.append(opened_payload(heard.payload))
+
+    def wait(self, condition: Callable[[], bool], *, what: str, timeout_s: float = 15.0) -> None:
+        """Hear on until `condition` holds.
+
+        Raises:
+            TimeoutError: it did not in time; the message has what was heard last.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not within {timeout_s} s; last reports: {self.reports[-3:]}")
+            self.take()
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The reports of one type, each once (told apart by boot and seq)."""
+        unique = {(each["boot"], each["seq"]): each["report"] for each in self.reports}
+        return [report for report in unique.values() if report["type"] == kind]
+
+    def outcome(self, jti: str, timeout_s: float = 15.0) -> dict[str, Any]:
+        """The outcome of this command, waited for."""
+
+        def found() -> list[dict[str, Any]]:
+            return [each for each in self.of("command_outcome") if each["jti"] == jti]
+
+        self.wait(lambda: bool(found()), what=f"outcome of {jti}", timeout_s=timeout_s)
+        return found()[0]
+
+    def record(self, item: str, timeout_s: float = 30.0) -> dict[str, Any]:
+        """The play record of this item, waited for."""
+
+        def found() -> list[dict[str, Any]]:
+            return [each for each in self.of("play_record") if each["item"] == item]
+
+        self.wait(lambda: bool(found()), what=f"record of {item}", timeout_s=timeout_s)
+        return found()[0]
+
+
+def opened_payload(jws: bytes) -> dict[str, Any]:
+    """The payload of a compact JWS, nothing verified."""
+    body = jws.split(b".")[1]
+    document = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+    assert isinstance(document, dict)
+    return document
+
+
+@dataclass
+class Node:
+    """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file."""
+
+    station: Station
+    sound: Daemon
+    name: str = "hd-03"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    sink: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = self.station.folder / self.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config = self.folder / "node.yaml"
+        self.trace = self.folder / "relay.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.write()
+
+    def write(self) -> None:
+        """Write node.yaml and trust.yaml."""
+        identity = self.station.authority.client(self.name)
+        document: dict[str, Any] = {
+            "node": self.name,
+            "site": SITE,
+            "groups": ["thon-2"],
+            "mqtt": {
+                "brokers": [self.station.broker.url],
+                "ca": str(self.station.authority.ca),
+                "certificate": str(identity.certificate),
+                "key": str(identity.key),
+            },
+            "trust": "trust.yaml",
+            "audio": {"device": self.sound.device(self.sink), "volume_percent": 100},
+            "gpio": {"factory": "mock", "trace": "relay.log"},
+            "amplifier": {
+                "main": {"gpio": 17, "active": "high", "warm_up_ms": 200, "linger_ms": 500, "min_off_ms": 100}
+            },
+            "sources": {"allow": ["http://127.0.0.1:*"], "files": ["http://127.0.0.1:*"]},
+            "storage": {"state": "state", "runtime": "runtime"},
+            "clock": {"trust": "always"},
+            "heartbeat_s": 10,
+        }
+        document.update(self.changes)
+        self.config.write_text(yaml.safe_dump(document))
+        (self.folder / "trust.yaml").write_text(json.dumps(self.station.trust_document()))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the process; return once it says that it is ready and the link is up."""
+        since = len(self.log)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
+            env={**self.sound.environment, "PYTHONUNBUFFERED": "1", **self.environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), name="node-log", daemon=True)
+        self._reader.start()
+        if wait:
+            self.wait_for_line("ready", since=since)
+            self.wait_for_line("link up", since=since)
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self.log.append((boottime_s(), line.rstrip("\n")))
+            if os.environ.get("LOA_RIG_VERBOSE"):
+                print(f"{self.name}: {line}", end="", file=sys.stderr)
+
+    def wait_for_line(self, text: str, *, since: int = 0, timeout_s: float = READY_WAIT_S) -> float:
+        """When (CLOCK_BOOTTIME) the first log line with this text came, waited for.
+
+        Raises:
+            TimeoutError: it did not come; the message holds the log's end.
+        """
+
+        def found() -> float | None:
+            return next((when for when, line in self.log[since:] if text in line), None)
+
+        try:
+            wait_until(lambda: found() is not None or not self.running, what=f"log line {text!r}", timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; log: {self.log_text()[-2_000:]}") from None
+        when = found()
+        if when is None:
+            raise TimeoutError(f"the node ended before it said {text!r}; log: {self.log_text()[-2_000:]}")
+        return when
+
+    def log_text(self) -> str:
+        """All that the node logged."""
+        return "\n".join(line for _, line in self.log)
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit code (negative: killed by that signal)."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            code = self._process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        self._reader.join(STOP_WAIT_S)
+        return code
+
+    def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run `loa-agent ARGUMENTS --config` of this node."""
+        return subprocess.run(
+            [sys.executable, "-m", "agent", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            input=text,
+            timeout=STOP_WAIT_S,
+            check=False,
+            env={**self.sound.environment, **self.environment},
+        )
+
+    def switched(self) -> list[Switched]:
+        """The relay's history: each line `SECONDS ZONE gpioN LEVEL on|off`, repeated levels left out."""
+        changes: list[Switched] = []
+        state: dict[str, bool] = {}
+        if not self.trace.exists():
+            return changes
+        for line in self.trace.read_text().splitlines():
+            at_s, zone, _, _, word = line.split()
+            if state.get(zone, False) != (word == "on"):
+                changes.append(Switched(float(at_s), zone, word == "on"))
+            state[zone] = word == "on"
+        return changes
+
+    @property
+    def relay_on(self) -> bool:
+        """Whether any simulated relay is closed now."""
+        last = {each.zone: each.on for each in self.switched()}
+        return any(last.values())

@@ -1,0 +1,288 @@
+"""A simulated pole around the pure core: honest adapters, a moved clock, and a history of all that was done.
+
+Answers to effects are scheduled as events; `run(seconds)` moves the clock from instant to instant. Whoever wants a slow
+disk, a missing card or a dead source says so in `Behaviour`.
+"""
+
+import heapq
+import itertools
+import json
+from dataclasses import dataclass, field
+
+from agent.core import node
+from agent.core.amplifier import ENERGISED, AmplifierSettings
+from agent.core.programme import SAMPLE_RATE
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import (
+    AnyCommand,
+    Builtin,
+    BuiltinName,
+    File,
+    Kind,
+    Play,
+    Relay,
+    Source,
+    Stop,
+    VerifiedCommand,
+)
+from agent.messages.reasons import Reason
+from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
+
+START_WALL_S = 1_790_000_000.0
+EVERYTHING = frozenset({"play.normal", "play.priority", "play.emergency", "stop", "volume", "time"})
+
+CHIME = Source(builtin=Builtin(BuiltinName.CHIME))
+FILE = Source(file=File("https://files.example/a.mp3", "a" * 64, 1_000))
+OTHER_FILE = Source(file=File("https://files.example/b.mp3", "b" * 64, 1_000))
+RELAY = Source(relay=Relay("https://radio.vov.example/live"))
+
+
+@dataclass
+class Behaviour:
+    """How the world around the core behaves; None: never answers."""
+
+    commit_s: float | None = 0.005
+    commits_fail: bool = False
+    fetch_s: float | None = 0.002
+    fetch_fails: dict[str, Reason] = field(default_factory=dict)
+    decode_s: float | None = 0.01
+    card_s: float | None = 0.02
+    sound_length_s: float = 2.0
+    card_lead_s: float = 0.02
+    silence_s: float | None = 0.01
+    synchronised: bool = True
+
+
+@dataclass
+class Pole:
+    """One node and its surroundings."""
+
+    settings: node.NodeSettings
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    mono_s: float = 1_000.0
+    history: list[tuple[float, do.Effect]] = field(default_factory=list)
+    reports: list[AnyReport] = field(default_factory=list)
+    acknowledged: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._serial = itertools.count()
+        self._entropy = itertools.count(1 << 127, 1 << 100)
+        self._future: list[tuple[float, int, ev.Event]] = []
+        self._sounding: dict[int, tuple[float, float, bool]] = {}
+        self._connection = 0
+        self.wall_offset_s = START_WALL_S - self.mono_s
+        self.state = node.initial(self.settings, int(START_WALL_S) - 86_400, self.now)
+
+    @property
+    def now(self) -> ev.Now:
+        return ev.Now(
+            self.mono_s, self.mono_s + self.wall_offset_s, self.behaviour.synchronised, next(self._entropy) % (1 << 128)
+        )
+
+    @property
+    def wall_s(self) -> int:
+        return int(self.mono_s + self.wall_offset_s)
+
+    def start(self, restored: ev.Restored | None = None) -> "Pole":
+        """Restore (by default from an empty store) and warm the player."""
+        self.tell(restored or ev.Restored(1, 0, (), (), (), ()))
+        self.tell(ev.PlayerReady())
+        return self
+
+    def connect(self) -> "Pole":
+        """The link comes up."""
+        self.run(0.0)
+        self.tell(ev.Connected(self.state.connection.number, "broker"))
+        return self
+
+    def tell(self, event: ev.Event) -> None:
+        """Give one event now and let its effects be performed."""
+        before = self.state
+        self.state, effects = node.step(self.state, event, self.now)
+        assert self.state is not None, before
+        for effect in effects:
+            self.history.append((self.mono_s, effect))
+            self._perform(effect)
+
+    def run(self, seconds: float) -> None:
+        """Move the clock, stopping wherever something happens or is due."""
+        until_s = self.mono_s + seconds
+        turns_in_place = 0
+        while True:
+            deadline_s = node.next_deadline(self.state, self.now)
+            instants = [self._future[0][0]] if self._future else []
+            instants += [] if deadline_s is None else [max(deadline_s, self.mono_s)]
+            due_s = min(instants, default=until_s)
+            if not instants or due_s > until_s:
+                break
+            turns_in_place = turns_in_place + 1 if due_s == self.mono_s else 0
+            assert turns_in_place < 1_000, f"something is due for ever at {self.mono_s}"
+            self.mono_s = max(self.mono_s, due_s)
+            if self._future and self._future[0][0] <= self.mono_s:
+                self._happen(heapq.heappop(self._future)[2])
+            else:
+                self.tell(ev.Tick())
+        self.mono_s = until_s
+
+    def order(
+        self,
+        command: AnyCommand,
+        *,
+        iss: str = "commune",
+        may: frozenset[str] = EVERYTHING,
+        jti: str | None = None,
+        age_s: int = 0,
+        life_s: int = 3_600,
+        max_volume_percent: int = 100,
+    ) -> str:
+        """A verified command arrives; returns its jti."""
+        number = next(self._serial)
+        jti = jti or f"jti-{number:016d}"
+        iat = self.wall_s - age_s
+        verified = VerifiedCommand(
+            iss, jti, iat, iat + life_s, command, ("k1",), may, max_volume_percent, f"envelope {jti}".encode()
+        )
+        self.tell(ev.CommandVerified(ev.Delivery(self._connection, number + 1), verified))
+        return jti
+
+    # What can be asked afterwards
+
+    @property
+    def records(self) -> list[PlayRecord]:
+        return [report for report in self.reports if isinstance(report, PlayRecord)]
+
+    def outcome(self, jti: str) -> CommandOutcome:
+        """The one outcome of this command."""
+        found = [each for each in self.reports if isinstance(each, CommandOutcome) and each.jti == jti]
+        assert len(found) == 1, found
+        return found[0]
+
+    def of(self, *kinds: type) -> list[tuple[float, do.Effect]]:
+        """The history of some kinds of effects."""
+        return [(when, effect) for when, effect in self.history if isinstance(effect, kinds)]
+
+    def relay(self) -> list[tuple[float, bool]]:
+        """When the relay was told what."""
+        return [(when, effect.on) for when, effect in self.history if isinstance(effect, do.SwitchRelay)]
+
+    @property
+    def amplifier_on(self) -> bool:
+        return any(amplifier.mode in ENERGISED for amplifier in self.state.amplifiers.values())
+
+    # The simulated adapters
+
+    def later(self, delay_s: float | None, event: ev.Event) -> None:
+        if delay_s is not None:
+            heapq.heappush(self._future, (self.mono_s + delay_s, next(self._serial), event))
+
+    def _happen(self, event: ev.Event) -> None:
+        if isinstance(event, ev.SoundStarted):
+            assert self.amplifier_on, "sound with the relay off"
+        if isinstance(event, ev.SoundEnded) and self._sounding.pop(event.token, None) is None:
+            return
+        self.tell(event)
+
+    def _perform(self, effect: do.Effect) -> None:
+        behave = self.behaviour
+        match effect:
+            case do.Connect(connection=connection):
+                self._connection = connection
+            case do.Commit(token=token, writes=writes):
+                if behave.commits_fail:
+                    self.later(behave.commit_s, ev.CommitFailed(token, "disk full"))
+                    return
+                self.reports += [each.claims.report for each in writes if isinstance(each, do.AppendReport)]
+                self.later(behave.commit_s, ev.Committed(token))
+            case do.Acknowledge(delivery=delivery):
+                self.acknowledged.append(delivery.packet)
+            case do.FetchFile(token=token, file=file):
+                self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
+            case do.OpenStream(token=token, relay=relay):
+                self._fetch(token, relay.uri, ev.StreamReady(token, 99, b"ID3"))
+            case do.Decode(token=token):
+                self.later(behave.decode_s, ev.SamplesDecoded(token))
+            case do.OpenCard():
+                self.later(behave.card_s, ev.CardOpened())
+            case do.Sound(token=token, max_samples=max_samples):
+                self._sound(token, max_samples)
+            case do.Silence(token=token):
+                self._silence(token)
+            case do.SwitchRelay(on=on) if on:
+                assert self.state.card_open, "the relay closes on a card that does not run"
+            case do.CloseCard():
+                assert not self.amplifier_on, "the card closes under a closed relay"
+            case _:
+                pass
+
+    def _fetch(self, token: int, uri: str, ready: ev.Event) -> None:
+        reason = self.behaviour.fetch_fails.get(uri)
+        if reason is not None:
+            ready = ev.SourceFailed(token, reason, f"{uri} failed")
+        self.later(self.behaviour.fetch_s, ready)
+
+    def _sound(self, token: int, max_samples: int) -> None:
+        behave = self.behaviour
+        length_s = min(behave.sound_length_s, max_samples / SAMPLE_RATE)
+        complete = behave.sound_length_s <= max_samples / SAMPLE_RATE
+        at_s = self.mono_s + behave.card_lead_s
+        self._sounding[token] = (at_s, length_s, complete)
+        self.later(behave.card_lead_s, ev.SoundStarted(token, at_s))
+        loudness = ev.Loudness(round(length_s * SAMPLE_RATE), -20.0, -3.0, 0)
+        self.later(behave.card_lead_s + length_s, ev.SoundEnded(token, complete, loudness))
+
+    def _silence(self, token: int) -> None:
+        sounding = self._sounding.get(token)
+        if sounding is None:
+            return
+        self._future = [each for each in self._future if not _ends(each[2], token)]
+        heapq.heapify(self._future)
+        heard_s = max(0.0, self.mono_s - sounding[0])
+        loudness = ev.Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
+        self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, loudness))
+
+
+def _ends(event: ev.Event, token: int) -> bool:
+    return isinstance(event, ev.SoundEnded | ev.SoundStarted) and event.token == token
+
+
+def make_pole(behaviour: Behaviour | None = None, **zones: AmplifierSettings) -> Pole:
+    """A node with one zone (or these), its clock trusted by the kernel unless the behaviour says otherwise."""
+    settings = node.NodeSettings(
+        node="hd-03",
+        site="hoang-dao",
+        boot="0" * 32,
+        version="0.1.0",
+        public="p" * 43,
+        trust_version=1,
+        trust_sha256="f" * 64,
+        key_ends=(),
+        zones=zones or {"main": AmplifierSettings(warm_up_ms=800, linger_ms=3_000)},
+        volume_percent=80,
+        emergency_volume_percent=100,
+        heartbeat_s=60,
+    )
+    return Pole(settings, behaviour or Behaviour())
+
+
+def play(item: str = "item-1", *sources: Source, kind: Kind = Kind.NORMAL, max_duration_s: int = 60) -> Play:
+    """A play order; by default of a file."""
+    return Play(item, kind, f"title of {item}", sources or (FILE,), max_duration_s)
+
+
+def altered(order: Play, **changes: object) -> Play:
+    """The same order with some members changed."""
+    members = {name: getattr(order, name) for name in order.__struct_fields__}
+    return Play(**{**members, **changes})  # type: ignore[arg-type]  # members come from the same word
+
+
+def stop(item: str) -> Stop:
+    """Stop one item."""
+    return Stop(reason="operator", item=item)
+
+
+def claims_of(payload: bytes) -> dict[str, object]:
+    """A JSON document as published."""
+    document = json.loads(payload)
+    assert isinstance(document, dict)
+    return document
