@@ -73,10 +73,7 @@ class Cache:
             key = _key(path)
             if key is None:
                 return None
-            with path.open("rb", buffering=0) as stored:
-                digest = hashlib.sha256()
-                _hash_rest(stored, digest, check)
-            if digest.hexdigest() != file.sha256 or key[2] != file.bytes:
+            if key[2] != file.bytes or _digest_of(path, check) != file.sha256:
                 path.unlink(missing_ok=True)
                 return None
         self._verified[path] = key
@@ -256,6 +253,13 @@ def _key(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _digest_of(path: Path, check: Check) -> str:
+    with path.open("rb", buffering=0) as stored:
+        digest = hashlib.sha256()
+        _hash_rest(stored, digest, check)
+    return digest.hexdigest()
 
 
 def _hash_rest(stream: io.FileIO, digest: "hashlib._Hash", check: Check) -> int:

@@ -162,6 +162,9 @@ def _read_request(connection: socket.socket, closed: threading.Event) -> Request
         if not data:
             return None
         received += data
+        if not received[:1].isalpha():
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return None
     first, *lines = received.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

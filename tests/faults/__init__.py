@@ -1,0 +1,1 @@
+"""What goes wrong outside, and what the node makes of it."""
