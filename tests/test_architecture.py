@@ -13,8 +13,9 @@ PURE = {"time", "threading", "os", "socket", "logging", "random", "asyncio"}
 COMPOSITION = {"agent.__main__"}
 """The only place that builds adapters, and so imports everything."""
 FAMILIES = (
-    {"security", "envelope", "checks", "authority", "anchors"},
-    {"config", "yaml_text", *(f"config_{part}" for part in ("fields", "problems", "sections", "trust", "values", "words"))},
+    {"security", "envelope", "checks", "authority", "anchors", "key_file"},
+    {"config", "config_fields", "config_problems", "config_sections", "config_trust", "config_values"}
+    | {"config_words", "yaml_text"},
     {"link", "broker"},
     {"fetch", "attempt", "cache", "dial", "download", "pump"},
     {"sound_card", "alsa", "playout"},
