@@ -43,17 +43,25 @@ _decoder = json.JSONDecoder(object_pairs_hook=_members_once, parse_float=_refuse
 
 
 def parse_json(text: bytes) -> object:
-    """Strict JSON: UTF-8, each member once, integers only.
+    """Strict JSON: UTF-8, each member once, integers only, every string encodable again.
 
     Raises:
         WordError: `malformed_json`, `duplicate_member`, or `bad_value` for a float.
     """
     try:
-        return _decoder.decode(text.decode("utf-8"))
+        value = _decoder.decode(text.decode("utf-8"))
+        if b"\\ud" in text or b"\\uD" in text:
+            _refuse_lone_surrogates(value)
     except WordError:
         raise
     except (ValueError, RecursionError) as error:
         raise WordError(Reason.MALFORMED_JSON, f"not JSON: {str(error)[:100]}") from None
+    return value
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    """Half a character: JSON can spell it, UTF-8 cannot, so a report about it would fail later and elsewhere."""
+    json.dumps(value, ensure_ascii=False).encode("utf-8")
 
 
 def _reason_of(message: str) -> Reason:

@@ -4,6 +4,7 @@ Bounds stand beside each member; decoding refuses unknown members, floats for in
 optional member is `UNSET`, so that `null` never slips in as a value.
 """
 
+import re
 import unicodedata
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -21,10 +22,14 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 """Largest file an order may name: the default cache holds no more."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""All of Unicode's control characters (category Cc)."""
+
+
 def _require_plain_text(name: str, text: str) -> None:
     if not unicodedata.is_normalized("NFC", text):
         raise ValueError(f"{name} must be Unicode NFC")
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if _CONTROLS.search(text):
         raise ValueError(f"{name} must hold no control characters")
 
 

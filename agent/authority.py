@@ -1,0 +1,285 @@
+"""Who may say what, to whom, and when: the rules behind the numbered checks of `security` that need no cryptography.
+
+Pure; any thread. Reads claims only once their signatures hold. Each rule raises `RefusalError` or is silent.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
+from agent.messages.codec import WordError, convert
+from agent.messages.commands import (
+    LARGE_COMMANDS,
+    NOT_YET_SUPPORTED,
+    AnyCommand,
+    Claims,
+    Kind,
+    Play,
+    ReportNow,
+    SetMute,
+    SetVolume,
+    Stop,
+    Time,
+)
+from agent.messages.reasons import Reason
+from agent.messages.trust import Permission, TrustDocument, TrustedKey
+
+MAX_AHEAD_S = 300
+"""How far a sender's clock may run ahead of trusted time."""
+MAX_NOT_AFTER_S = 7 * 24 * 3_600
+"""Longest life of an item after its order: a flood alarm must not come back to life later."""
+ROOTS = "roots"
+"""Stands among the permissions of what the threshold of today's roots has signed."""
+
+_NAME = r"[a-z0-9][a-z0-9-]{0,39}"
+_AUDIENCE = re.compile(rf"(?:node|group):{_NAME}/{_NAME}|site:{_NAME}")
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """This node, by every name it answers to."""
+
+    site: str
+    node: str
+    groups: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The audiences that mean this node; a site's name is part of each, since every commune has a thon-2."""
+        groups = (f"group:{self.site}/{group}" for group in self.groups)
+        return frozenset((f"node:{self.site}/{self.node}", f"site:{self.site}", *groups))
+
+
+@dataclass(frozen=True, slots=True)
+class ClockView:
+    """What the node knows of the time, in Unix seconds: trusted time or None, and what has surely passed."""
+
+    trusted_s: float | None
+    floor_s: int
+
+    @property
+    def at_least_s(self) -> float:
+        """Trusted time, else the floor."""
+        return self.floor_s if self.trusted_s is None else self.trusted_s
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the keys of one command allow it, once approvals are met."""
+
+    kids: tuple[str, ...]
+    may: frozenset[str]
+    max_volume_percent: int
+
+
+def read_claims(members: object) -> Claims:
+    """The six claims, typed.
+
+    Raises:
+        WordError: `unknown_member`, `missing_member`, `bad_value`.
+    """
+    claims = convert(members, Claims)
+    for name in claims.aud:
+        if not _AUDIENCE.fullmatch(name):
+            raise RefusalError(Reason.BAD_VALUE, f"{name!r} is not node:SITE/NODE, group:SITE/GROUP or site:SITE")
+    return claims
+
+
+def read_address(members: object) -> Claims | None:
+    """Of claims that may be refused as a whole, what is needed to report the refusal; None where it is not there.
+
+    `exp` and a command that is none are replaced by what cannot offend; `iat` is not, since keys have windows.
+    """
+    if not isinstance(members, dict):
+        return None
+    address = {name: members[name] for name in ("iss", "aud", "jti", "iat") if name in members}
+    command = members.get("command")
+    try:
+        return convert(address | {"exp": 0, "command": command if isinstance(command, dict) else {}}, Claims)
+    except WordError:
+        return None
+
+
+def check_audience(claims: Claims, addressee: Addressee) -> None:
+    """One name that means this node suffices; the topic proves nothing."""
+    if addressee.names.isdisjoint(claims.aud):
+        raise RefusalError(Reason.WRONG_AUDIENCE, f"addressed to {', '.join(claims.aud)[:120]}, not to this node")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The keys that count for one command; `rooted` if they are the roots' threshold under a `time`."""
+
+    keys: tuple[TrustedKey, ...]
+    rooted: bool
+
+
+def count_keys(claims: Claims, keys: Collection[TrustedKey], trust: TrustDocument, clock: ClockView | None) -> Counted:
+    """Of the keys whose signatures are good, those whose windows hold; all of them without a clock (stored items).
+
+    A `time` signed by the roots' threshold is always obeyed, since nothing else lowers a floor that was set too high:
+    its keys are asked for the order's date alone.
+    """
+    if clock is None:
+        return Counted(tuple(keys), rooted=False)
+    date = datetime.fromtimestamp(claims.iat, UTC)
+    dated = tuple([key for key in keys if key.valid_from <= date <= key.valid_until])
+    if claims.command.get("type") == "time":
+        roots = tuple(key for key in dated if key.kid in trust.roots.kids)
+        if len(roots) >= trust.roots.threshold:
+            return Counted(roots, rooted=True)
+    return Counted(tuple([key for key in dated if _is_in_force(key, clock)]), rooted=False)
+
+
+def _is_in_force(key: TrustedKey, clock: ClockView) -> bool:
+    """Now, as far as the node can say: a floor proves that a window has ended, never that it has not begun."""
+    at_least = datetime.fromtimestamp(clock.at_least_s, UTC)
+    return at_least <= key.valid_until and (clock.trusted_s is None or key.valid_from <= at_least)
+
+
+def check_issuer(iss: str, keys: Collection[TrustedKey]) -> None:
+    """`iss` is the authority of one counted key: nobody speaks in another's name.
+
+    Raises:
+        RefusalError: `key_not_valid` where no key counts, `wrong_issuer`.
+    """
+    if not keys:
+        raise RefusalError(Reason.KEY_NOT_VALID, "no key that signed is valid both at iat and now")
+    if iss not in [key.authority for key in keys]:
+        raise RefusalError(Reason.WRONG_ISSUER, f"{iss[:80]!r} is not the authority of a key that signed")
+
+
+def read_command(claims: Claims, envelope_bytes: int) -> AnyCommand:
+    """The command, typed and within its bounds.
+
+    Raises:
+        WordError: `too_large`, `not_supported`, `unknown_command`, `unknown_member`, `missing_member`, `bad_value`.
+    """
+    name = claims.command.get("type")
+    if not isinstance(name, str):
+        raise RefusalError(Reason.MISSING_MEMBER if name is None else Reason.BAD_VALUE, "command has no type")
+    if name not in LARGE_COMMANDS and envelope_bytes > MAX_SMALL_ENVELOPE_BYTES:
+        raise RefusalError(
+            Reason.TOO_LARGE, f"{envelope_bytes} bytes for {name[:40]!r}; {MAX_SMALL_ENVELOPE_BYTES} at most"
+        )
+    if name in NOT_YET_SUPPORTED:
+        raise RefusalError(Reason.NOT_SUPPORTED, f"{name} is not supported by this version")
+    if name not in _SUPPORTED:
+        raise RefusalError(Reason.UNKNOWN_COMMAND, f"no command is named {name[:40]!r}")
+    command: AnyCommand = convert(claims.command, _SUPPORTED[name])
+    return command
+
+
+_SUPPORTED: dict[str, type[AnyCommand]] = {
+    "play": Play,
+    "stop": Stop,
+    "set_volume": SetVolume,
+    "set_mute": SetMute,
+    "report_now": ReportNow,
+    "time": Time,
+}
+
+
+_PLAY: dict[Kind, Permission] = {
+    Kind.NORMAL: "play.normal",
+    Kind.PRIORITY: "play.priority",
+    Kind.EMERGENCY: "play.emergency",
+}
+
+
+def permissions_for(command: AnyCommand) -> tuple[Permission | None, ...]:
+    """What each counted key must hold, the first that is held deciding; None where any key will do.
+
+    A `stop` is let through for whoever may order something: they may end their own, and what that is, the core says.
+    """
+    match command:
+        case Play():
+            return (_PLAY[command.kind],)
+        case Stop():
+            return ("stop", *_PLAY.values())
+        case SetVolume() | SetMute():
+            return ("volume",)
+        case Time():
+            return ("time",)
+        case ReportNow():
+            return (None,)
+
+
+def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument, *, stored: bool) -> Grant:
+    """What the counted keys allow, if they allow this command.
+
+    Each key must hold all that is needed, the issuer's among them: a lesser key must not lend its name to a greater.
+    A retired key (`may: []`) signs nothing new, but what it ordered stays (`stored`).
+
+    Raises:
+        RefusalError: `not_permitted`, `not_enough_signatures`.
+    """
+    if counted.rooted:
+        return _grant_of(counted.keys, trust, frozenset({ROOTS, "time"}))
+    refusal = RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
+    for needed in permissions_for(command):
+        granting = [key for key in counted.keys if _holds(key, needed, stored=stored)]
+        asked = 1 if needed is None else trust.approvals.get(needed, 1)
+        if iss not in [key.authority for key in granting]:
+            continue
+        if len(granting) >= asked:
+            return _grant_of(granting, trust, frozenset())
+        refusal = RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"{needed} asks {asked} signatures, {len(granting)} count")
+    raise refusal
+
+
+def _holds(key: TrustedKey, needed: Permission | None, *, stored: bool) -> bool:
+    if not key.may:
+        return stored
+    return needed is None or needed in key.may
+
+
+def _grant_of(keys: Sequence[TrustedKey], trust: TrustDocument, besides: frozenset[str]) -> Grant:
+    held = {permission for key in keys for permission in key.may}
+    asked = trust.approvals
+    unmet = {name for name in asked if name in held and sum(name in key.may for key in keys) < asked[name]}
+    return Grant(
+        kids=tuple(key.kid for key in keys),
+        may=besides | (held - unmet),
+        max_volume_percent=min(key.max_volume_percent for key in keys),
+    )
+
+
+def check_lifetime(claims: Claims, command: AnyCommand) -> None:
+    """The dates as they stand: they need no clock.
+
+    Raises:
+        RefusalError: `bad_value`, `lifetime_too_long`.
+    """
+    if claims.exp <= claims.iat:
+        raise RefusalError(Reason.BAD_VALUE, "exp is not after iat")
+    if claims.exp - claims.iat > command.MAX_LIFETIME_S:
+        lifetime_s = claims.exp - claims.iat
+        raise RefusalError(
+            Reason.LIFETIME_TOO_LONG, f"exp is {lifetime_s} s after iat, at most {command.MAX_LIFETIME_S} s"
+        )
+    not_after = command.not_after if isinstance(command, Play) else None
+    if isinstance(not_after, int) and not_after > claims.iat + MAX_NOT_AFTER_S:
+        raise RefusalError(Reason.BAD_VALUE, "not_after is more than 7 days after iat")
+
+
+def check_dates(claims: Claims, command: AnyCommand, clock: ClockView) -> None:
+    """The dates against the clock.
+
+    Raises:
+        RefusalError: `not_yet_valid`, `expired`, `clock_untrusted`.
+    """
+    if clock.trusted_s is not None and claims.iat > clock.trusted_s + MAX_AHEAD_S:
+        raise RefusalError(
+            Reason.NOT_YET_VALID, f"iat is {claims.iat - clock.trusted_s:.0f} s ahead of this node's time"
+        )
+    if claims.exp <= clock.at_least_s:
+        raise RefusalError(Reason.EXPIRED, f"exp passed {clock.at_least_s - claims.exp:.0f} s ago")
+    if clock.trusted_s is None and not _is_obeyed_without_clock(command):
+        raise RefusalError(Reason.CLOCK_UNTRUSTED, "this node does not know the time yet")
+
+
+def _is_obeyed_without_clock(command: AnyCommand) -> bool:
+    return command.WHILE_CLOCK_UNTRUSTED or (isinstance(command, SetMute) and command.muted)

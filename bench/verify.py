@@ -1,0 +1,60 @@
+"""What the whole path of one command costs beside the raw Ed25519 verification in it (budget: 1.5 times).
+
+`python -m bench.verify`. All rows are measured in one run, interleaved, by the thread's own CPU time, so that a
+busy machine disturbs them little and alike.
+"""
+
+import time
+from collections.abc import Callable
+
+from tests.signing import OPERATOR, STRANGER, Pole, order, play
+
+ROUNDS = 200
+CALLS_A_ROUND = 20
+BUDGET = 1.5
+ZERO_2W = 12
+"""How many times slower a Raspberry Pi Zero 2 W is taken to be."""
+
+
+def run() -> None:
+    """Print the table: microseconds a call (the least disturbed round), and the ratio to the raw verification."""
+    costs = _measure(_cases())
+    raw = costs["raw Ed25519 verify (OpenSSL)"]
+    print(f"{'verify':36} {'us here':>9} {'Zero 2 W':>9} {'x raw':>7}")
+    for name, cost in costs.items():
+        print(f"{name:36} {cost:9.1f} {cost * ZERO_2W:9.0f} {cost / raw:7.2f}")
+    whole = costs["whole path, accepted"] / raw
+    print(f"whole path {whole:.2f} x raw, budget {BUDGET} x: {'held' if whole <= BUDGET else 'MISSED'}")
+
+
+def _cases() -> dict[str, Callable[[], object]]:
+    pole = Pole()
+    good = order(play())
+    signing_input, _, signature = good.rpartition(b".")
+    forged = signing_input + b"." + signature[:20] + (b"A" if signature[20:21] != b"A" else b"B") + signature[21:]
+    octets = OPERATOR.private.sign(signing_input)
+    public = OPERATOR.private.public_key()
+    stranger = order(play(), STRANGER)
+    return {
+        "raw Ed25519 verify (OpenSSL)": lambda: public.verify(octets, signing_input),
+        "whole path, accepted": lambda: pole.obeys(good),
+        "forged signature": lambda: pole.refuses(forged),
+        "unknown key": lambda: pole.refuses(stranger),
+        "junk, 1 KiB": lambda: pole.refuses(b"x" * 1_024),
+        "junk, 256 KiB of [": lambda: pole.refuses(b'{"a":' + b"[" * 262_000),
+    }
+
+
+def _measure(cases: dict[str, Callable[[], object]]) -> dict[str, float]:
+    rounds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(ROUNDS):
+        for name, call in cases.items():
+            begun = time.thread_time()
+            for _ in range(CALLS_A_ROUND):
+                call()
+            rounds[name].append((time.thread_time() - begun) / CALLS_A_ROUND * 1e6)
+    return {name: min(taken) for name, taken in rounds.items()}
+
+
+if __name__ == "__main__":
+    run()
