@@ -57,25 +57,27 @@ class Cache:
         path = self._path(file.sha256)
         with _storage_errors():
             key = _key(path)
-        if key is None or self._verified.get(path) != key:
+        if key is None or self._verified.get(path) != key or key[2] != file.bytes:
             return None
         self._mark_used(path)
         return path
 
     def verified(self, file: File, check: Check) -> Path | None:
-        """The file if its bytes fit; what does not fit is removed.
+        """The file if its bytes fit; what does not fit its name is removed.
 
         Raises:
-            SourceError: `storage`.
+            SourceError: `storage`, or `size_mismatch` for an order that knows the hash and not the size.
         """
         path = self._path(file.sha256)
         with _storage_errors():
             key = _key(path)
             if key is None:
                 return None
-            if key[2] != file.bytes or _digest_of(path, check) != file.sha256:
+            if _digest_of(path, check) != file.sha256:
                 path.unlink(missing_ok=True)
                 return None
+        if key[2] != file.bytes:
+            raise SourceError(Reason.SIZE_MISMATCH, f"the file has {key[2]} bytes, ordered are {file.bytes}")
         self._verified[path] = key
         self._mark_used(path)
         return path

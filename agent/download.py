@@ -105,9 +105,7 @@ def _continues(answer: Answer, file: File, partial: Partial) -> bool:
 
 def _require_length(length: int | None, file: File, partial: Partial) -> None:
     if length is not None and length != file.bytes - partial.size:
-        detail = f"the server offers {partial.size + length} bytes, ordered are {file.bytes}"
-        partial.discard()
-        raise SourceError(Reason.SIZE_MISMATCH, detail)
+        raise _another_size(f"the server offers {partial.size + length} bytes", file, partial)
 
 
 def _take_body(attempt: Attempt, answer: Answer, file: File, partial: Partial) -> None:
@@ -115,12 +113,19 @@ def _take_body(attempt: Attempt, answer: Answer, file: File, partial: Partial) -
     while missing := file.bytes - partial.size:
         # One more than is missing: an endless body is seen, and not read.
         data = answer.read(min(READ_BYTES, missing + 1))
-        if not data or len(data) > missing:
-            partial.discard()
-            detail = f"the body ends after {partial.size} bytes" if not data else "the body goes on"
-            raise SourceError(Reason.SIZE_MISMATCH, f"{detail}, ordered are {file.bytes}")
+        if not data:
+            raise _another_size(f"the body ends after {partial.size} bytes", file, partial)
+        if len(data) > missing:
+            raise _another_size("the body goes on", file, partial)
         partial.write(data)
         attempt.arrived(len(data))
+    if answer.length is None and answer.read(1):
+        raise _another_size("the body goes on", file, partial)
+
+
+def _another_size(detail: str, file: File, partial: Partial) -> SourceError:
+    partial.discard()
+    return SourceError(Reason.SIZE_MISMATCH, f"{detail}, ordered are {file.bytes}")
 
 
 def http_error(status: int) -> SourceError:

@@ -71,6 +71,16 @@ def test_a_file_that_has_changed_is_known_no_more_and_removed(cache: Cache, spoi
     assert not path.exists()
 
 
+def test_an_order_with_the_right_hash_and_another_size_is_refused_and_removes_nothing(cache: Cache) -> None:
+    path = store(cache, b"xin chao")
+    wrong = File(uri="https://files.example/x", sha256=file_of(b"xin chao").sha256, bytes=7)
+    assert cache.known(wrong) is None
+    with pytest.raises(SourceError) as refused:
+        cache.verified(wrong, go_on)
+    assert refused.value.reason is Reason.SIZE_MISMATCH
+    assert cache.known(file_of(b"xin chao")) == path
+
+
 def test_what_was_never_stored_is_not_there(cache: Cache) -> None:
     assert cache.known(file_of(b"x")) is None
     assert cache.verified(file_of(b"x"), go_on) is None
