@@ -104,7 +104,11 @@ class Broker:
         self._session_s = session_s
         self._closed = False
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
+            reconnect_on_failure=session_s > 0,
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.reconnect_delay_set(1, RECONNECT_MAX_S)
@@ -117,7 +121,7 @@ class Broker:
         self._client.on_subscribe = self._on_subscribe
 
     def open(self) -> None:
-        """Connect; `Connected` or `Disconnected` follows. Later losses are mended by paho, in its own time.
+        """Connect; `Connected` or `Disconnected` follows. Later losses are mended by paho where a session is kept.
 
         Raises:
             WorldError: nobody there, or not the one we trust.

@@ -46,9 +46,12 @@ def watch(
         session_s=SESSION_S,
         inbox=inbox,
     )
-    signal.signal(signal.SIGTERM, _end)
-    with closing(broker):
-        _show(Watch(broker, inbox, (site,), Fleet(enrolled(settings))), once, json)
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        with closing(broker):
+            _show(Watch(broker, inbox, (site,), Fleet(enrolled(settings))), once, json)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -24,13 +24,17 @@ class Entry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """`lowest` to `highest` have come, but for the `missing`; `lost_wide` more fell into gaps too wide to list."""
+    """`lowest` to `highest` have come, but for the `missing`; `lost_wide` more fell into gaps too wide to list.
+
+    `early` came after `lowest`, though made before it; what else is older, an earlier watch has seen.
+    """
 
     boots: tuple[str, ...] = ()
     lowest: int = 0
     highest: int = 0
     newest_iat: int = 0
     missing: frozenset[int] = frozenset()
+    early: frozenset[int] = frozenset()
     lost_wide: int = 0
     begun_anew: int = 0
 
@@ -51,8 +55,8 @@ def entered(ledger: Ledger, *, boot: str, seq: int, iat: int) -> tuple[Ledger, E
         return anew, Entry.BEGUN_ANEW
     if seq in ledger.missing:
         return replace(ledger, missing=ledger.missing - {seq}), Entry.LATE
-    if seq < ledger.lowest:
-        return replace(ledger, lowest=seq), Entry.LATE
+    if seq < ledger.lowest and seq not in ledger.early and len(ledger.early) < MAX_MISSING:
+        return replace(ledger, early=ledger.early | {seq}), Entry.LATE
     return ledger, Entry.COPY
 
 

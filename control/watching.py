@@ -21,6 +21,9 @@ SESSION_S = 7 * 24 * 3_600
 """As long as the nodes' own: a watch that was away for a week misses no report."""
 
 REDRAW_S = 1.0
+SUBSCRIBE_TIMEOUT_S = 15.0
+"""Patience with a broker that answers neither CONNECT nor SUBSCRIBE, where an end was asked for."""
+
 BATCH = 500
 """Messages between two looks at the clock: a flood must not freeze the screen."""
 
@@ -34,20 +37,30 @@ class Watch:
     sites: tuple[str, ...]
     fleet: Fleet
     line: str = "connecting"
+    heard_since: float | None = None
 
     def run(self, *, seconds: float | None, told: Callable[[Sighting], None], drawn: Callable[["Watch"], None]) -> None:
-        """Until `seconds` are over (None: for ever). `told` hears every sighting, `drawn` is called once a second.
+        """Until `seconds` after the nodes can be heard (None: for ever).
+
+        `told` hears every sighting, `drawn` is called once a second.
 
         Raises:
             WorldError: the broker refuses us, or another watch took our place.
         """
-        end = None if seconds is None else time.monotonic() + seconds
         self.broker.open()
+        opened = time.monotonic()
         drawn(self)
-        while end is None or time.monotonic() < end:
-            until = time.monotonic() + REDRAW_S
-            self._take(until if end is None else min(until, end), told)
+        while (left := self._left(seconds, opened)) > 0:
+            self._take(time.monotonic() + min(left, REDRAW_S), told)
             drawn(self)
+        if self.heard_since is None:
+            raise WorldError(f"the broker did not let us hear the nodes within {SUBSCRIBE_TIMEOUT_S:.0f} s")
+
+    def _left(self, seconds: float | None, opened: float) -> float:
+        if seconds is None:
+            return REDRAW_S
+        end = opened + SUBSCRIBE_TIMEOUT_S if self.heard_since is None else self.heard_since + seconds
+        return end - time.monotonic()
 
     def _take(self, until: float, told: Callable[[Sighting], None]) -> None:
         while (left := until - time.monotonic()) > 0:
@@ -66,8 +79,10 @@ class Watch:
             case Connected(resumed=resumed):
                 self.line = "connected, session resumed" if resumed else "connected, new session"
                 self.broker.subscribe([entry for site in self.sites for entry in _filters(site)])
-            case Subscribed(refused=refused) if refused:
-                raise WorldError(f"the broker lets us not hear the nodes: {refused}")
+            case Subscribed(refused=refused):
+                if refused:
+                    raise WorldError(f"the broker lets us not hear the nodes: {refused}")
+                self.heard_since = self.heard_since or time.monotonic()
             case Disconnected(detail=detail, final=final):
                 if final:
                     raise WorldError(detail)
