@@ -228,7 +228,7 @@ def _notes(config: Config) -> Iterator[str]:
     if config.clock.trust == "always":
         yield "clock.trust is always: a wrong clock would not be noticed"
     if config.mqtt.insecure:
-        yield "mqtt.insecure is true: the server's identity is not proven, and whoever listens reads along"
+        yield "mqtt.insecure is true: a broker may be called in the clear, and whoever listens reads along"
     for entry_text in config.sources.allow:
         if entry_text.startswith("http://"):
             yield f"sources.allow holds {entry_text}: whoever sits between can put in another sound"

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.config_problems import Mistake, Mistakes, Position
+from agent.config_problems import SHOWN_CHARACTERS, Mistake, Mistakes, Position, shown
 from agent.yaml_text import Mapping, Refused, Scalar, Sequence, Value
 
 T = TypeVar("T")
 
-SHOWN_CHARACTERS = 40
-"""Most characters of a wrong value that are repeated in a sentence about it."""
 MAX_TEXT_CHARACTERS = 200
 """Longest text of a file of ours: no name, path or device needs more."""
 
+LIKENESS = 0.65
+"""How much of a word must be right to be taken for another: max_volume is max_volume_percent, signed is not site."""
 FEW_WORDS = 4
 """Choices up to this number are told in full; of more, the one that was probably meant."""
 
@@ -41,12 +41,6 @@ class Place:
 
 
 Reader = Callable[[Value, Place], T]
-
-
-def shown(text: str) -> str:
-    """A value for a sentence: short, and without characters that would disturb a terminal."""
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
-    return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
 def wrong(value: Value, place: Place, write: str) -> Mistakes:
@@ -79,7 +73,7 @@ def nearest(word: str, known: tuple[str, ...]) -> str:
         return ""
     import difflib  # noqa: PLC0415  3 ms that only a mistake costs
 
-    return next(iter(difflib.get_close_matches(word, known, 1)), "")
+    return next(iter(difflib.get_close_matches(word, known, 1, LIKENESS)), "")
 
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")

@@ -11,6 +11,8 @@ from typing import NamedTuple, NoReturn
 
 MAX_FILE_BYTES = 64 * 1024
 """Largest file read, in bytes: thirty times the example; a pole's processor takes seconds for more."""
+SHOWN_CHARACTERS = 40
+"""Most characters of a wrong value that are repeated in a sentence about it."""
 MAX_PROBLEMS = 100
 """Problems told at once: nobody reads more, and a wrong file could hold one a byte."""
 
@@ -59,6 +61,12 @@ class Mistakes(Exception):  # noqa: N818  it carries several, and each is one of
     def __init__(self, *found: Mistake) -> None:
         super().__init__(found)
         self.found = found
+
+
+def shown(text: str) -> str:
+    """A value for a sentence: short, and without characters that would disturb a terminal."""
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
 def problems_of(file: Path, mistakes: Iterable[Mistake]) -> tuple[Problem, ...]:

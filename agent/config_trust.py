@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from agent.config_fields import Place, Reader, choice, mistake, nearest, shown, text, whole, wrong
-from agent.config_problems import Mistake
+from agent.config_fields import Place, Reader, choice, mistake, nearest, text, whole, wrong
+from agent.config_problems import Mistake, shown
 from agent.config_sections import Field, distinct, items, named, position_of, read_document, section
 from agent.messages.trust import Permission, Roots, TrustDocument, TrustedKey
 from agent.yaml_text import Mapping, Scalar, Sequence, Value
@@ -22,8 +22,8 @@ MAX_KEYS = 200
 MAX_ROOTS = 16
 MAX_SIGNATURES = 8
 """Bounds of the document's words: protocol section 6 and `agent.messages.trust`."""
-MAX_VERSION = 2**53 - 1
-"""Highest version: the last whole number that every JSON reader keeps exactly."""
+MAX_VERSION = 1_000_000_000
+"""Highest version: each change is one up, so this is a slip of the hand and not a history."""
 
 _KID = text("an id of letters, digits, '.', '_' and '-', 64 at most, such as hd-operator", r"[A-Za-z0-9._-]{1,64}")
 _PERMISSION = choice(*get_args(Permission))
@@ -40,30 +40,31 @@ def _public(value: Value, place: Place) -> str:
 
 _INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[Zz]|\+00:00)")
 
+_INSTANT_WRITE = "an instant in UTC with a Z, such as 2026-01-01T00:00:00Z"
+
 
 def _instant(value: Value, place: Place) -> datetime:
     """A whole second of UTC; a date without its zone would be another instant on another machine."""
-    write = "an instant in UTC with a Z, such as 2026-01-01T00:00:00Z"
-    parts = _INSTANT.fullmatch(value.text) if isinstance(value, Scalar) else None
+    if not isinstance(value, Scalar):
+        raise wrong(value, place, _INSTANT_WRITE)
+    parts = _INSTANT.fullmatch(value.text)
     if parts is None:
-        raise wrong(value, place, write)
+        raise mistake(value.position, f"{place.name} is {shown(value.text)}: write {_INSTANT_WRITE}")
     year, month, day, hour, minute, second = map(int, parts.groups())
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
-        raise wrong(value, place, write) from None
+        told = f"is {value.text}, which is in no calendar: write {_INSTANT_WRITE}"
+        raise mistake(value.position, f"{place.name} {told}") from None
 
 
 def _authority(value: Value, place: Place) -> str:
     """Whose key it is. Commands must name it letter for letter, so it is in Unicode's composed form."""
     written = text("whose key it is, such as commune operator")(value, place)
     if not unicodedata.is_normalized("NFC", written):
-        raise mistake(value.position, f"{place.name} is not composed (Unicode NFC): write {shown(_composed(written))}")
+        told = "is not in composed Unicode (NFC): write it anew with the keyboard at Unicode dựng sẵn"
+        raise mistake(value.position, f"{place.name} {told}")
     return written
-
-
-def _composed(written: str) -> str:
-    return unicodedata.normalize("NFC", written)
 
 
 def _site(expected: str) -> Reader[str]:
@@ -91,7 +92,7 @@ def _window_is_open(key: TrustedKey, keys: Mapping, place: Place) -> Iterator[Mi
 def _threshold_can_be_met(roots: Roots, keys: Mapping, place: Place) -> Iterator[Mistake]:
     if roots.threshold > len(roots.kids):
         name = place.under("threshold").name
-        told = f"{name} is {roots.threshold}, and there are {len(roots.kids)} kids: write a number up to that"
+        told = f"{name} is {roots.threshold}, more than there are kids: write at most {len(roots.kids)}"
         yield Mistake(position_of(keys, "threshold"), told)
 
 

@@ -110,14 +110,16 @@ def timezone(value: Value, place: Place) -> str:
 
 # Addresses ----------------------------------------------------------------------------------------------------------
 
+_ENTRY_WRITE = "scheme://host[:port][/prefix], such as https://*.example.vn"
+
 
 def entry(value: Value, place: Place) -> str:
     """An entry of an allow-list, in the grammar of protocol section 4."""
-    written = text("scheme://host[:port][/prefix], such as https://*.example.vn")(value, place)
+    written = text(_ENTRY_WRITE)(value, place)
     try:
         parse_entry(written)
     except ValueError as error:
-        raise mistake(value.position, f"{place.name} is no entry: {error}") from None
+        raise mistake(value.position, f"{place.name} is no entry ({error}): write {_ENTRY_WRITE}") from None
     return written
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from yaml.resolver import Resolver
 
-from agent.config_problems import START, Mistake, Mistakes, Position, position_in
+from agent.config_problems import START, Mistake, Mistakes, Position, position_in, shown
 
 MAX_DEPTH = 8
 """Deepest nesting of lists and mappings: the real files need four."""
@@ -124,15 +124,16 @@ class _Document:
         if depth > MAX_DEPTH:
             raise Mistakes(Mistake(position, f"nested deeper than {MAX_DEPTH} levels: write it as the example shows"))
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"aliases are not read here: write out again what *{event.anchor} stands for")
+            anchor = shown(event.anchor or "")
+            self._refuse(event, f"aliases are not read here: write out again what *{anchor} stands for")
             return Refused(position)
         assert isinstance(event, yaml.NodeEvent)
         if event.anchor is not None:
-            self._refuse(event, f"anchors are not read here: remove &{event.anchor}")
+            self._refuse(event, f"anchors are not read here: remove &{shown(event.anchor)}")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            shown = tag.replace("tag:yaml.org,2002:", "!!")[:40]
-            self._refuse(event, f"tags are not read here: remove {shown}, and put texts in quotes")
+            written = shown(tag.replace("tag:yaml.org,2002:", "!!"))
+            self._refuse(event, f"tags are not read here: remove {written}, and put texts in quotes")
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(event.value, event.style is None, position) if tag is None else Refused(position)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -154,7 +155,7 @@ class _Document:
                 self._refuse(event, "merge keys are not read here: write the keys out")
             elif key.text in first:
                 line = first[key.text].line
-                self._refuse(event, f"{key.text[:40]} stands twice, first in line {line}: keep one of them")
+                self._refuse(event, f"{shown(key.text)} stands twice, first in line {line}: keep one of them")
             else:
                 first[key.text] = key.position
                 yield key, value
