@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import yaml
 
@@ -26,13 +26,24 @@ from control import keys as control_keys
 from control import orders
 from rig.broker import Broker, BrokerError, Listener
 from rig.certificates import Authority
-from rig.sound import Daemon, boottime_s, wait_until
+from rig.sound import boottime_s, wait_until
 
 SITE = "hoang-dao"
 OPERATOR = "commune operator"
 CIVIL_DEFENCE = "civil defence"
 STOP_WAIT_S = 10.0
-READY_WAIT_S = 20.0
+READY_WAIT_S = 40.0
+
+
+class Sound(Protocol):
+    """Where a node's sound goes."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a process needs to find it."""
+
+    def device(self, sink: str | None = None) -> str:
+        """The ALSA device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +215,7 @@ class Node:
     """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file."""
 
     station: Station
-    sound: Daemon
+    sound: Sound
     name: str = "hd-03"
     changes: Mapping[str, Any] = field(default_factory=dict)
     sink: str | None = None
@@ -259,7 +270,7 @@ class Node:
         since = len(self.log)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
-            env={**self.sound.environment, "PYTHONUNBUFFERED": "1", **self.environment},
+            env={**self.sound.environment, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "", **self.environment},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -334,7 +345,7 @@ class Node:
             input=text,
             timeout=STOP_WAIT_S,
             check=False,
-            env={**self.sound.environment, **self.environment},
+            env={**self.sound.environment, "PYTHONDONTWRITEBYTECODE": "", **self.environment},
         )
 
     def switched(self) -> list[Switched]:

@@ -44,6 +44,8 @@ MAX_ANSWERED: Final = 256
 def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     """A command whose signatures, dates and permissions hold: seen before, refused by circumstances, or accepted."""
     verified = event.verified
+    signers = ", ".join(verified.kids)
+    turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
     _forget_expired(turn)
     if (verified.iss, verified.jti) in turn.state.accepted:
         turn.count(Reason.REPLAYED)
@@ -119,7 +121,7 @@ def _accept(
     turn.commit(
         *memory, *writes, turn.report(outcome), delivery=event.delivery, item=item, setting=setting, again=False
     )
-    turn.log(f"command {verified.jti} of {verified.iss!r} accepted: {type(verified.command).__name__}")
+    turn.log(f"command {verified.jti} verified and accepted: {type(verified.command).__name__} of {verified.iss!r}")
 
 
 def _refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> None:

@@ -69,7 +69,7 @@ class ForgetCommands:
 
 @dataclass(frozen=True, slots=True)
 class RememberStop:
-    """A stop whose item has not come yet, with what its keys may: whether it ends the item is judged when that comes."""
+    """A stop whose item has not come yet, with what its keys may: judged when the item comes."""
 
     item: str
     iss: str

@@ -189,11 +189,7 @@ class Pole:
             case do.Connect(connection=connection):
                 self._connection = connection
             case do.Commit(token=token, writes=writes):
-                if behave.commits_fail:
-                    self.later(behave.commit_s, ev.CommitFailed(token, "disk full"))
-                    return
-                self.reports += [each.claims.report for each in writes if isinstance(each, do.AppendReport)]
-                self.later(behave.commit_s, ev.Committed(token))
+                self._commit(token, writes)
             case do.Acknowledge(delivery=delivery):
                 self.acknowledged.append(delivery.packet)
             case do.FetchFile(token=token, file=file):
@@ -204,16 +200,28 @@ class Pole:
                 self.later(behave.decode_s, ev.SamplesDecoded(token))
             case do.OpenCard():
                 self.later(behave.card_s, ev.CardOpened())
+            case _:
+                self._perform_sound(effect)
+
+    def _perform_sound(self, effect: do.Effect) -> None:
+        match effect:
             case do.Sound(token=token, max_samples=max_samples):
                 self._sound(token, max_samples)
             case do.Silence(token=token):
                 self._silence(token)
-            case do.SwitchRelay(on=on) if on:
+            case do.SwitchRelay(on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
             case do.CloseCard():
                 assert not self.amplifier_on, "the card closes under a closed relay"
             case _:
                 pass
+
+    def _commit(self, token: int, writes: tuple[do.Write, ...]) -> None:
+        if self.behaviour.commits_fail:
+            self.later(self.behaviour.commit_s, ev.CommitFailed(token, "disk full"))
+            return
+        self.reports += [each.claims.report for each in writes if isinstance(each, do.AppendReport)]
+        self.later(self.behaviour.commit_s, ev.Committed(token))
 
     def _fetch(self, token: int, uri: str, ready: ev.Event) -> None:
         reason = self.behaviour.fetch_fails.get(uri)
@@ -273,7 +281,7 @@ def play(item: str = "item-1", *sources: Source, kind: Kind = Kind.NORMAL, max_d
 def altered(order: Play, **changes: object) -> Play:
     """The same order with some members changed."""
     members = {name: getattr(order, name) for name in order.__struct_fields__}
-    return Play(**{**members, **changes})  # type: ignore[arg-type]  # members come from the same word
+    return Play(**{**members, **changes})
 
 
 def stop(item: str) -> Stop:

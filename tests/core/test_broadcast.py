@@ -13,6 +13,7 @@ from tests.core.pole import (
     OTHER_FILE,
     RELAY,
     Behaviour,
+    Pole,
     altered,
     make_pole,
     play,
@@ -28,6 +29,13 @@ ORDER_OF_ONE_BROADCAST = [
     do.SwitchRelay,
     do.CloseCard,
 ]
+
+
+def relay_at(pole: Pole, index: int, *, on: bool) -> float:
+    """When the relay was switched for the index-th time, and that it was switched this way."""
+    when, switched_on = pole.relay()[index]
+    assert switched_on is on
+    return when
 
 
 def test_one_broadcast_in_order() -> None:
@@ -61,7 +69,7 @@ def test_an_emergency_waits_two_seconds_for_the_disk_and_says_so() -> None:
     pole = make_pole(Behaviour(commit_s=None)).start().connect()
     pole.order(play("flood", kind=Kind.EMERGENCY))
     pole.run(10.0)
-    assert pole.relay()[0] == (pytest.approx(1_002.0), True)
+    assert relay_at(pole, 0, on=True) == pytest.approx(1_002.0)
     assert [report.not_durable for report in pole.records] == [True]
 
 
@@ -103,7 +111,7 @@ def test_stop_silences_first_and_opens_the_relay_within_100_ms() -> None:
     kinds = [type(effect) for when, effect in pole.history if when == stopped_s]
     assert kinds.index(do.Silence) < kinds.index(do.Commit)
     pole.run(1.0)
-    assert pole.relay()[-1] == (pytest.approx(stopped_s + 0.01), False)
+    assert relay_at(pole, -1, on=False) == pytest.approx(stopped_s + 0.01)
     (record,) = pole.records
     assert (record.result, record.reason, record.detail) == ("stopped", Reason.STOPPED, "operator")
     assert 0.5 < record.played_s < 0.8
@@ -117,7 +125,7 @@ def test_stop_opens_the_relay_even_if_the_card_does_not_answer() -> None:
     stopped_s = pole.mono_s
     pole.order(stop("item-1"))
     pole.run(5.0)
-    assert pole.relay()[-1] == (pytest.approx(stopped_s + 0.06), False)
+    assert relay_at(pole, -1, on=False) == pytest.approx(stopped_s + 0.06)
     assert [record.result for record in pole.records] == ["stopped"]
 
 

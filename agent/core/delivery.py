@@ -1,0 +1,130 @@
+"""Between node, disk and server: connections, transactions, and reports on their way.
+
+Persist, then acknowledge, then act (design invariant 3).
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core import attempts
+from agent.core import connection as conn
+from agent.core import outbox as box
+from agent.core import programme as prog
+from agent.core import timekeeping as tk
+from agent.core.admission import apply_setting
+from agent.core.heartbeat import publish_state
+from agent.core.programme import Outcome
+from agent.core.state import COMMIT_RETRY_S, Turn
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import Kind
+from agent.messages.reasons import Reason
+from agent.messages.reports import PlayRecord
+
+MAX_RECEIVED: Final = 64
+"""Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
+
+
+def send_reports(turn: Turn) -> None:
+    """Read the next reports from the store as far as the window allows."""
+    turn.state = replace(turn.state, outbox=box.resend_due(turn.state.outbox, turn.now.mono_s))
+    if len(turn.state.outbox.received) >= MAX_RECEIVED:
+        turn.commit()
+    outbox = turn.state.outbox
+    if turn.state.connection.up and box.may_read(outbox):
+        turn.do(do.ReadOutbox(outbox.cursor, box.WINDOW - len(outbox.in_flight)))
+        turn.state = replace(turn.state, outbox=box.reading(outbox))
+
+
+def floor(turn: Turn) -> do.Write:
+    """The write that keeps the floor."""
+    floor_s = turn.state.timekeeping.floor_s
+    return do.KeepSetting("floor", floor_s, floor_s)
+
+
+def on_connected(turn: Turn, event: ev.Connected) -> None:
+    """The link is up: say who we are, and send what waits."""
+    if event.connection != turn.state.connection.number:
+        return
+    turn.state = replace(
+        turn.state,
+        connection=conn.established(turn.state.connection),
+        outbox=box.restart(turn.state.outbox),
+        timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now),
+        heartbeat_due_s=turn.now.mono_s,
+    )
+    turn.log(f"link up: {event.broker}")
+    publish_state(turn)
+
+
+def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
+    """The link is down: wait a random while."""
+    connection = turn.state.connection
+    if event.connection != connection.number or connection.retry_at_s is not None:
+        return
+    lost = conn.lost(connection, turn.now.mono_s, turn.now.entropy)
+    turn.state = replace(turn.state, connection=lost)
+    wait_s = (lost.retry_at_s or turn.now.mono_s) - turn.now.mono_s
+    turn.warn(f"link down: {event.detail}; next attempt in {wait_s:.1f} s")
+
+
+def on_delivered(turn: Turn, event: ev.ReportDelivered) -> None:
+    """The broker has a report."""
+    if event.connection == turn.state.connection.number:
+        outbox = box.delivered(turn.state.outbox, event.seq, heard=event.heard, at_s=turn.now.mono_s)
+        turn.state = replace(turn.state, outbox=outbox)
+        turn.log(f"report {event.seq} {'acknowledged' if event.heard else 'had no subscriber: again in a minute'}")
+
+
+def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
+    """Send what the store has read."""
+    outbox, send = box.read(turn.state.outbox, tuple(seq for seq, _ in event.reports))
+    if not turn.state.connection.up:
+        turn.state = replace(turn.state, outbox=replace(outbox, in_flight=frozenset()))
+        return
+    turn.state = replace(turn.state, outbox=outbox)
+    for seq, claims in event.reports:
+        if seq in send:
+            turn.do(do.PublishReport(seq, claims))
+
+
+def on_committed(turn: Turn, event: ev.Committed) -> None:
+    """It is on the disk: acknowledge, let the item sound, put the setting into force."""
+    pending = turn.state.pending.get(event.token)
+    if pending is None:
+        return
+    left = {token: each for token, each in turn.state.pending.items() if token != event.token}
+    turn.state = replace(turn.state, pending=left, outbox=box.stored(turn.state.outbox))
+    for write in pending.writes:
+        if isinstance(write, do.AppendReport) and isinstance(write.claims.report, PlayRecord):
+            turn.log(f"item {write.claims.report.item}: play record stored as report {write.claims.seq}")
+    if pending.delivery is not None:
+        turn.do(do.Acknowledge(pending.delivery))
+    if pending.item is not None:
+        turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, pending.item))
+    if pending.setting is not None:
+        apply_setting(turn, *pending.setting)
+
+
+def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
+    """Records are tried again until they are stored. A command is as if it had not come: the broker brings it again."""
+    pending = turn.state.pending.get(event.token)
+    if pending is None:
+        return
+    left = {token: each for token, each in turn.state.pending.items() if token != event.token}
+    turn.state = replace(turn.state, pending=left)
+    turn.warn(f"not stored: {event.detail}")
+    if pending.again or _is_emergency(turn, pending.item):
+        retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
+        turn.state = replace(turn.state, failed_commits=(*turn.state.failed_commits, retry))
+        return
+    forgotten = {(write.iss, write.jti) for write in pending.writes if isinstance(write, do.RememberCommand)}
+    accepted = {key: exp for key, exp in turn.state.accepted.items() if key not in forgotten}
+    turn.state = replace(turn.state, accepted=accepted)
+    if pending.item is not None:
+        attempts.drop(turn, pending.item, Outcome("failed", Reason.STORAGE, event.detail))
+
+
+def _is_emergency(turn: Turn, name: str | None) -> bool:
+    item = None if name is None else prog.find(turn.state.programme, name)
+    return item is not None and item.play.kind is Kind.EMERGENCY

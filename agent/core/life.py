@@ -1,0 +1,100 @@
+"""Beginning and end: what the store remembers is taken up, and the amplifier is off however it ends."""
+
+from dataclasses import replace
+
+from agent.core import amplifier as amp
+from agent.core import attempts
+from agent.core import outbox as box
+from agent.core import programme as prog
+from agent.core.delivery import floor
+from agent.core.heartbeat import describe, publish_state
+from agent.core.programme import Item, Outcome
+from agent.core.state import RememberedStop, Setting, Turn
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import Play
+from agent.messages.reasons import Reason
+
+
+def on_restored(turn: Turn, event: ev.Restored) -> None:
+    """Take up what the store remembers: settings, replay memory, the queue. What was sounding has been interrupted."""
+    settings = {name: Setting(value, iat) for name, value, iat in event.settings}
+    state = turn.state
+    floor_s = max(state.timekeeping.floor_s, settings.get("floor", Setting(0)).value)
+    turn.state = replace(
+        state,
+        restored=True,
+        timekeeping=replace(state.timekeeping, floor_s=floor_s),
+        outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count),
+        volume=settings.get("volume_percent", state.volume),
+        muted=settings.get("muted", state.muted),
+        accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
+        stops={(item, iss): RememberedStop(frozenset(may), exp) for item, iss, may, exp in event.stops},
+        status_due_s=turn.now.mono_s,
+    )
+    for restored in event.items:
+        _take_up(turn, restored)
+    _announce(turn)
+
+
+def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
+    play = restored.verified.command
+    assert isinstance(play, Play)
+    item = Item(
+        restored.verified,
+        play,
+        due_at=restored.accepted_at,
+        ordered_s=turn.now.mono_s,
+        durable=True,
+        started_at=restored.started_at,
+    )
+    if restored.started_at is not None:
+        attempts.record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"), None)
+    else:
+        turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
+
+
+def _announce(turn: Turn) -> None:
+    """Ready once the store has spoken and libVLC is warm; the link may come later: the node works alone."""
+    if turn.state.restored and turn.state.player_ready and not turn.state.announced:
+        turn.state = replace(turn.state, announced=True)
+        turn.do(do.NotifyReady())
+        turn.log("ready")
+
+
+def on_player_ready(turn: Turn, _: ev.PlayerReady) -> None:
+    """LibVLC is warm."""
+    turn.state = replace(turn.state, player_ready=True)
+    _announce(turn)
+
+
+def on_asked(turn: Turn, event: ev.Asked) -> None:
+    """Somebody on the pole asks, or wants silence."""
+    if event.question == "status":
+        turn.do(do.Answer(event.token, describe(turn.state, turn.now)))
+        return
+    for name in prog.names(turn.state.programme)[::-1]:
+        attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
+    for zone, amplifier in turn.state.amplifiers.items():
+        if amp.takes(amplifier, amp.Cue.CUT):
+            attempts.cue(turn, zone, amp.Cue.CUT)
+    turn.do(do.Answer(event.token, b"amplifier off\n"))
+
+
+def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
+    """Orderly end: silence, amplifiers off, the floor kept, the server told."""
+    turn.log(f"stopping: {event.signal}")
+    current = turn.state.programme.current
+    if current is not None:
+        turn.do(do.Silence(current.token))
+    turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
+    turn.commit(floor(turn))
+    publish_state(turn, online=False)
+    turn.do(do.Exit(0, event.signal))
+
+
+def on_thread_died(turn: Turn, event: ev.ThreadDied) -> None:
+    """A bug: die whole, amplifier first; systemd starts us anew."""
+    turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
+    turn.do(do.Log("error", f"thread {event.thread} died: {event.detail}"))
+    turn.do(do.Exit(1, f"thread {event.thread} died"))

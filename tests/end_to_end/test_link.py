@@ -1,0 +1,47 @@
+"""The broker dies and comes back while a programme sounds."""
+
+import signal
+import time
+from collections import Counter
+
+from agent.messages.commands import Builtin, BuiltinName, Kind, Play, Source
+from rig.sound import Daemon
+from rig.village import Node, Station
+
+TONE = Source(builtin=Builtin(BuiltinName.TONE))
+
+
+def test_play_goes_on_and_the_record_arrives_exactly_once(station: Station, sound: Daemon) -> None:
+    with Node(station, sound) as node, station.listen() as ear, sound.recorder() as recorder:
+        station.send(station.sign(Play("through", Kind.NORMAL, "tone", (TONE,), 6)))
+        recorder.wait_for_sound(timeout_s=10)
+        station.broker.kill()
+        node.wait_for_line("link down")
+        since = len(recorder.samples())
+        heard = recorder.listen(2.0)
+        assert abs(heard).max() > 1_000, "the programme goes on without a broker"
+        node.wait_for_line("item through: played", timeout_s=15)
+        assert len(recorder.samples()) > since
+        station.broker.restart()
+        record = ear.record("through")
+        assert (record["result"], record["played_s"]) == ("played", 6.0)
+        # Whatever else the node has to say comes after it; nothing comes twice.
+        order = station.sign(Play("after", Kind.NORMAL, "tone", (TONE,), 1))
+        station.send(order)
+        ear.record("after")
+        time.sleep(1.0)  # nothing to wait for: this is how long a copy would have had time to come
+        ear.take()
+        copies = Counter((each["boot"], each["seq"]) for each in ear.reports)
+        assert set(copies.values()) == {1}
+        seqs = sorted(each["seq"] for each in ear.reports)
+        assert seqs == list(range(seqs[0], seqs[-1] + 1)), "no report is missing"
+        assert ear.states[-1]["online"] is True
+
+
+def test_the_will_tells_of_a_killed_node(station: Station, sound: Daemon) -> None:
+    node = Node(station, sound)
+    node.start()
+    with station.listen() as ear:
+        node.end(signal.SIGKILL)
+        ear.wait(lambda: bool(ear.states) and ear.states[-1]["online"] is False, what="the last will")
+        assert ear.states[-1]["boot"] == ear.states[0]["boot"]

@@ -1,0 +1,198 @@
+"""Refused, each with its own reason code, over a real broker: nothing played, nothing crashed, the next order plays."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from agent.console import ask
+from agent.messages.commands import Builtin, BuiltinName, Kind, Play, SetVolume, Source
+from control import keys as control_keys
+from control.envelope import opened, sign
+from rig.sound import Daemon
+from rig.village import CIVIL_DEFENCE, OPERATOR, SITE, Ear, Node, Station
+
+CHIME = Source(builtin=Builtin(BuiltinName.CHIME))
+
+
+@pytest.fixture(scope="module")
+def node(station: Station, sound: Daemon) -> Iterator[Node]:
+    with Node(station, sound, changes={"heartbeat_s": 10}) as node:
+        yield node
+
+
+@pytest.fixture
+def ear(station: Station, node: Node) -> Iterator[Ear]:
+    with station.listen() as ear:
+        yield ear
+
+
+def chime(item: str) -> dict[str, Any]:
+    return {
+        "type": "play",
+        "item": item,
+        "kind": "normal",
+        "title": "chime",
+        "sources": [{"builtin": {"name": "chime"}}],
+        "max_duration_s": 5,
+    }
+
+
+def claims(item: str, **changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    good: dict[str, Any] = {
+        "iss": OPERATOR,
+        "aud": [f"node:{SITE}/hd-03"],
+        "jti": f"refusals-{item}-{now}",
+        "iat": now,
+        "exp": now + 60,
+        "command": chime(item),
+    }
+    return {**good, **changes}
+
+
+def flipped(envelope: bytes) -> bytes:
+    """One bit of the signature turned."""
+    head, _, signature = envelope.rpartition(b".")
+    first = b"A" if signature[:1] != b"A" else b"B"
+    return head + b"." + first + signature[1:]
+
+
+Make = Callable[[Station], bytes]
+
+COUNTED: dict[str, tuple[str, Make]] = {
+    "a flipped signature": ("bad_signature", lambda it: flipped(sign(claims("a"), [it.operator]))),
+    "an unknown key": ("unknown_key", lambda _: sign(claims("b"), [control_keys.generate("nobody")])),
+    "a known name with a stranger's key": (
+        "bad_signature",
+        lambda _: sign(claims("c"), [control_keys.generate("hd-operator")]),
+    ),
+    "another typ": ("wrong_typ", lambda it: sign(claims("d"), [it.operator], typ="JWT")),
+    "another alg": ("wrong_alg", lambda it: sign(claims("e"), [it.operator], alg="ES256")),
+    "alg none": ("wrong_alg", lambda it: sign(claims("e2"), [it.operator], alg="none")),
+    "no envelope at all": ("bad_envelope", lambda _: b"relay=on"),
+    "more than 256 KiB": ("too_large", lambda it: sign(claims("f") | {"command": "x" * 200_000}, [it.operator])),
+    "for another node": ("wrong_audience", lambda it: sign(claims("g", aud=[f"node:{SITE}/hd-04"]), [it.operator])),
+    "for thon-2 of another commune": (
+        "wrong_audience",
+        lambda it: sign(claims("h", aud=["group:other/thon-2"]), [it.operator]),
+    ),
+    "malformed JSON": ("malformed_json", lambda it: sign(b'{"iss":', [it.operator])),
+    "a member twice": (
+        "duplicate_member",
+        lambda it: sign(json.dumps(claims("i")).encode()[:-1] + b',"exp":4102444800}', [it.operator]),
+    ),
+}
+
+REPORTED: dict[str, tuple[str, Make]] = {
+    "expired": (
+        "expired",
+        lambda it: sign(claims("j", iat=int(time.time()) - 600, exp=int(time.time()) - 1), [it.operator]),
+    ),
+    "not yet valid": (
+        "not_yet_valid",
+        lambda it: sign(claims("k", iat=int(time.time()) + 900, exp=int(time.time()) + 960), [it.operator]),
+    ),
+    "an unknown member": (
+        "unknown_member",
+        lambda it: sign(claims("l", command={**chime("l"), "loud": True}), [it.operator]),
+    ),
+    "a wrong type": (
+        "bad_value",
+        lambda it: sign(claims("m", command={**chime("m"), "max_duration_s": "5"}), [it.operator]),
+    ),
+    "not permitted": (
+        "not_permitted",
+        lambda it: sign(claims("n", command={**chime("n"), "kind": "emergency"}), [it.operator]),
+    ),
+    "an unknown command": ("unknown_command", lambda it: sign(claims("o", command={"type": "dance"}), [it.operator])),
+    "a command of a later version": (
+        "not_supported",
+        lambda it: sign(claims("p", command={"type": "self_test"}), [it.operator]),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COUNTED)
+def test_counted_and_never_reported(station: Station, node: Node, what: str) -> None:
+    reason, make = COUNTED[what]
+    before = refusals_in_status(node)
+    station.send(make(station))
+    wait_for(lambda: refusals_in_status(node).get(reason, 0) == before.get(reason, 0) + 1, reason)
+    assert not node.switched()
+
+
+@pytest.mark.parametrize("what", REPORTED)
+def test_reported_once(station: Station, node: Node, ear: Ear, what: str) -> None:
+    reason, make = REPORTED[what]
+    envelope = make(station)
+    jti = json.loads(payload_of(envelope))["jti"]
+    station.send(envelope)
+    station.send(envelope)
+    outcome = ear.outcome(jti)
+    assert (outcome["outcome"], outcome["reason"]) == ("refused", reason)
+    assert not node.switched()
+
+
+def test_retained_is_refused_at_every_reconnect(station: Station, node: Node) -> None:
+    before = refusals_in_status(node).get("retained", 0)
+    good = sign(claims("retained"), [station.operator])
+    topic = f"loa/v1/{SITE}/command/node/hd-03"
+    station.broker.publish(station.control, topic, good, retain=True)
+    wait_for(lambda: refusals_in_status(node).get("retained", 0) > before, "retained")
+    station.broker.publish(station.control, topic, b"", retain=True)
+    assert not node.switched()
+
+
+def test_a_good_order_after_all_that_plays_and_its_copy_never_again(
+    station: Station, sound: Daemon, node: Node, ear: Ear
+) -> None:
+    order = station.sign(Play("good", Kind.NORMAL, "chime", (CHIME,), 5))
+    station.send(order)
+    assert ear.record("good")["result"] == "played"
+    copies = refusals_in_status(node).get("replayed", 0)
+    station.send(order)
+    wait_for(lambda: refusals_in_status(node).get("replayed", 0) == copies + 1, "replayed")
+    node.end()
+    node.start()
+    since = len(node.switched())
+    station.send(order)
+    wait_for(lambda: refusals_in_status(node).get("replayed", 0) == 1, "replayed after a restart")
+    assert len(node.switched()) == since
+    assert len(ear.of("play_record")) == 1
+
+
+def test_settings_survive_a_restart(station: Station, node: Node, ear: Ear) -> None:
+    order = station.sign(SetVolume(37))
+    station.send(order)
+    assert ear.outcome(order.jti)["outcome"] == "accepted"
+    node.end()
+    node.start()
+    assert "volume: 37 %" in node.command("status").stdout
+
+
+def test_an_emergency_key_is_not_an_operators_key(station: Station, ear: Ear) -> None:
+    order = station.sign(SetVolume(10), key=station.defence, iss=CIVIL_DEFENCE)
+    station.send(order)
+    assert ear.outcome(order.jti)["reason"] == "not_permitted"
+
+
+def payload_of(envelope: bytes) -> bytes:
+    return opened(envelope).payload
+
+
+def refusals_in_status(node: Node) -> dict[str, int]:
+    """The counters as the agent tells whoever asks on the pole."""
+    answer = ask(node.folder / "runtime" / "agent.sock", "status", 5.0).decode()
+    line = next((each for each in answer.splitlines() if each.startswith("refused: ")), "refused: none")
+    pairs = [each.rsplit(" ", 1) for each in line.removeprefix("refused: ").split(", ") if each != "none"]
+    return {reason: int(count) for reason, count in pairs}
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.1)

@@ -1,0 +1,220 @@
+"""Sources that fail, lie or stall: a reason within five seconds, the relay off, and the next item plays."""
+
+import hashlib
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Relay, Source
+from rig import web as behave
+from rig.sound import Daemon, boottime_s
+from rig.village import Ear, Node, Station
+from rig.web import WebServer
+
+MP3_BYTES_PER_S = 12_000
+LIVE = {"Content-Type": "audio/mpeg"}
+
+
+@pytest.fixture(scope="module")
+def tone_mp3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Two seconds of 440 Hz by ffmpeg, 96 kbit/s."""
+    return encoded(tmp_path_factory.mktemp("tone") / "tone.mp3", "-b:a", "96k")
+
+
+@pytest.fixture(scope="module")
+def tone_ogg(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The same as Ogg Vorbis."""
+    return encoded(tmp_path_factory.mktemp("tone") / "tone.ogg", "-c:a", "libvorbis")
+
+
+def encoded(path: Path, *options: str) -> bytes:
+    source = "sine=frequency=440:sample_rate=48000:duration=8"
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", source, *options, str(path)], check=True)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def node(station: Station, sound: Daemon) -> Iterator[Node]:
+    with Node(station, sound) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def ear(station: Station, node: Node) -> Iterator[Ear]:
+    with station.listen() as ear:
+        yield ear
+
+
+class Trap:
+    """A listener that counts who connects: nobody may."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.connections = 0
+        self._thread = threading.Thread(target=self._accept, name="trap", daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            connection.close()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+
+@pytest.fixture
+def trap() -> Iterator[Trap]:
+    trap = Trap()
+    yield trap
+    trap.close()
+
+
+def file_source(uri: str, body: bytes) -> Source:
+    return Source(file=File(uri, hashlib.sha256(body).hexdigest(), len(body)))
+
+
+def relay_source(uri: str) -> Source:
+    return Source(relay=Relay(uri))
+
+
+NEXT = Source(builtin=Builtin(BuiltinName.CHIME))
+serial = iter(range(1_000_000))
+
+
+def failure(station: Station, node: Node, ear: Ear, source: Source) -> tuple[str, float]:
+    """Order the source and a chime behind it; why it failed, and how many seconds after the order."""
+    number = next(serial)
+    relays_before = len(node.switched())
+    orders = [
+        station.sign(Play(f"{name}-{number}", Kind.NORMAL, name, (each,), 30))
+        for name, each in (("bad", source), ("next", NEXT))
+    ]
+    for order in orders:
+        station.send(order)
+    assert ear.outcome(orders[0].jti)["outcome"] == "accepted"
+    accepted_s = next(when for when, line in node.log if f"{orders[0].jti} verified" in line)
+    record = ear.record(f"bad-{number}")
+    failed_s = next(when for when, line in node.log if f"item bad-{number}: failed" in line)
+    assert record["result"] == "failed"
+    assert ear.record(f"next-{number}")["result"] == "played"
+    (on, _off) = node.switched()[relays_before:][:2] if record["played_s"] == 0 else (None, None)
+    assert on is None or on.at_s > failed_s, "the relay closed for a source that never gave a sample"
+    return record["reason"], failed_s - accepted_s
+
+
+def test_not_found(station: Station, node: Node, ear: Ear) -> None:
+    with WebServer({}) as web:
+        reason, after_s = failure(station, node, ear, file_source(web.uri("/gone.mp3"), b"x"))
+    assert reason == "http_error"
+    assert after_s < 5.0
+
+
+def test_a_hash_that_does_not_fit(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
+    other = tone_mp3[:-1] + bytes([tone_mp3[-1] ^ 1])
+    with WebServer({"/a.mp3": behave.serve(other)}) as web:
+        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3))
+    assert reason == "hash_mismatch"
+    assert after_s < 5.0
+
+
+@pytest.mark.parametrize("kind", ["file", "relay"])
+def test_a_server_that_never_answers(station: Station, node: Node, ear: Ear, kind: str) -> None:
+    with WebServer({"/a": behave.never_answer}) as web:
+        source = file_source(web.uri("/a"), b"x") if kind == "file" else relay_source(web.uri("/a"))
+        reason, after_s = failure(station, node, ear, source)
+    assert reason == "no_answer"
+    assert after_s < 5.0
+
+
+def test_a_download_that_stalls(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
+    with WebServer({"/a.mp3": behave.stall_after(tone_mp3, 1_000)}) as web:
+        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3))
+    assert reason == "stalled"
+    assert after_s < 5.0
+
+
+def test_a_stream_that_stalls_while_it_sounds(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
+    number = next(serial)
+    with WebServer({"/live": behave.stall_after(tone_mp3, 6 * MP3_BYTES_PER_S, LIVE)}) as web:
+        order = station.sign(Play(f"stall-{number}", Kind.NORMAL, "stall", (relay_source(web.uri("/live")),), 600))
+        station.send(order)
+        record = ear.record(f"stall-{number}", timeout_s=40)
+    assert (record["result"], record["reason"]) == ("failed", "stalled")
+    assert 4.0 < record["played_s"] < 7.0
+    assert record["ended_at"] - record["started_at"] - record["played_s"] < 5.0
+    node.wait_for_line("amplifier main: off", since=len(node.log) - 3)
+
+
+def test_a_redirect_outside_the_list(station: Station, node: Node, ear: Ear, trap: Trap) -> None:
+    target = f"http://localhost:{trap.port}/elsewhere"
+    with WebServer({"/live": behave.redirect(target)}) as web:
+        reason, after_s = failure(station, node, ear, relay_source(web.uri("/live")))
+    assert reason == "not_allowed"
+    assert after_s < 5.0
+    assert trap.connections == 0
+
+
+def test_slow_endless_garbage(station: Station, node: Node, ear: Ear) -> None:
+    with WebServer({"/live": behave.drip(b"\x13\x37garbage" * 20, 0.2, LIVE)}) as web:
+        reason, after_s = failure(station, node, ear, relay_source(web.uri("/live")))
+    assert reason in {"unsupported_format", "stalled"}
+    assert after_s < 5.0
+
+
+def test_garbage_that_begins_like_mp3(station: Station, node: Node, ear: Ear) -> None:
+    garbage = b"ID3\x04\x00\x00\x00\x00\x00\x00" + b"\x13\x37" * 30_000
+    with WebServer({"/a.mp3": behave.serve(garbage)}) as web:
+        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), garbage))
+    assert reason == "undecodable"
+    assert after_s < 5.0
+
+
+PLAYLISTS = {
+    "HLS": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:{port}/s.ts\n",
+    "m3u": "#EXTM3U\n#EXTINF:-1,radio\nhttp://127.0.0.1:{port}/live.mp3\n",
+    "bare list": "http://127.0.0.1:{port}/live.mp3\n",
+    "HTML": '<!DOCTYPE html><html><head><meta http-equiv="refresh" content="0;url=http://127.0.0.1:{port}/"></head></html>',
+}
+
+
+@pytest.mark.parametrize("kind", ["file", "relay"])
+@pytest.mark.parametrize("what", PLAYLISTS)
+def test_what_names_other_places_is_refused_and_nobody_is_called(
+    station: Station, node: Node, ear: Ear, trap: Trap, what: str, kind: str
+) -> None:
+    body = PLAYLISTS[what].format(port=trap.port).encode()
+    with WebServer({"/a": behave.serve(body, "audio/mpeg")}) as web:
+        source = file_source(web.uri("/a"), body) if kind == "file" else relay_source(web.uri("/a"))
+        reason, after_s = failure(station, node, ear, source)
+    assert reason == "unsupported_format"
+    assert after_s < 5.0
+    assert trap.connections == 0
+
+
+@pytest.mark.parametrize("container", ["mp3", "ogg"])
+def test_a_live_relay_is_heard(
+    station: Station, sound: Daemon, node: Node, ear: Ear, tone_mp3: bytes, tone_ogg: bytes, container: str
+) -> None:
+    number = next(serial)
+    body = {"mp3": tone_mp3, "ogg": tone_ogg}[container]
+    live = behave.live(body, bytes_per_s=len(body) // 8, burst_bytes=len(body) // 4, headers=LIVE)
+    with WebServer({"/live": live}) as web, sound.recorder() as recorder:
+        began_s = boottime_s()
+        station.send(station.sign(Play(f"radio-{number}", Kind.NORMAL, "radio", (relay_source(web.uri("/live")),), 4)))
+        onset = recorder.wait_for_sound(timeout_s=12)
+        record = ear.record(f"radio-{number}")
+    assert recorder.time_of(onset) - began_s < 8.0
+    assert (record["result"], record["reason"], record["played_s"]) == ("played", "max_duration", 4.0)
+    assert record["source"] == {"kind": "relay", "host": f"127.0.0.1:{web.port}"}
