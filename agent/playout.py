@@ -45,9 +45,12 @@ class Lane:
 
     def push(self, pcm: bytes) -> None:
         """Append samples; a whole chunk that finds no room is dropped and counted. Never waits."""
+        if self.gone:
+            return
         if self._pushed_bytes - self._taken_bytes + len(pcm) > LANE_MAX_SAMPLES * BYTES_A_SAMPLE:
             self.dropped += len(pcm) // BYTES_A_SAMPLE
             return
+        self.ended = False  # a source that had drained goes on: chained streams do
         self._chunks.append(pcm)
         self._pushed_bytes += len(pcm)
 
@@ -57,8 +60,7 @@ class Lane:
 
     def clear(self) -> None:
         """Nothing of this may sound any more, and the card forgets the lane."""
-        self.gone = True
-        self.ended = True
+        self.gone = self.ended = True
         self._tell_cleared(self.token)
 
     # The taker's side.

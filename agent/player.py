@@ -1,0 +1,363 @@
+"""From media to samples: the only module that knows libVLC.
+
+Owner thread: `player`, which makes every libVLC call, from the instance on. libVLC's own threads call back into here
+and only push samples into a lane, post an event, or enqueue. One MediaPlayer an attempt, kept until `end`. libVLC is
+given an open file or pipe and the name of a demuxer, never an address, and opens no connection. It decodes at its own
+pace, up to 2 s ahead of real time; when the samples sound is the sound card's business.
+"""
+
+import ctypes
+import logging
+import os
+import struct
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+import vlc
+
+from agent import tones
+from agent.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
+from agent.messages.commands import BuiltinName
+from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
+from agent.messages.events import DecodingFailed, Event, PlayerReady, SamplesDecoded
+from agent.messages.reasons import Reason
+
+_log = logging.getLogger(__name__)
+
+CACHING_MS = 2_000
+"""How late libVLC may be before it drops sound: a busy machine lost whole seconds at 300 ms. It delays nothing where
+the bytes are there; with more it drops samples as too early (its limit is 3 s before their time)."""
+CYCLE_LEAD_SAMPLES = 2 * tones.RATE_HZ
+"""Siren and tone are kept 2 s ahead, as libVLC keeps what it decodes."""
+CYCLE_WAKE_S = 0.5
+CYCLE_CHUNK_BYTES = 9_600
+"""100 ms: small enough to keep the lane near its lead."""
+WARM_UP_S = 0.050
+WARM_UP_TIMEOUT_S = 60.0
+"""A Zero 2 W reads its plug-ins from a cold SD card in 6 to 12 s; later than this libVLC does not work at all."""
+CLOSE_TIMEOUT_S = 3.0
+_WARM_UP = -1
+_BYTES_A_SAMPLE = 2
+
+_INSTANCE_OPTIONS = (
+    "--quiet",
+    "--ignore-config",
+    "--no-interact",
+    "--no-media-library",
+    "--no-auto-preparse",
+    "--no-metadata-network-access",
+    "--no-lua",
+    "--no-video",
+    "--no-spu",
+    "--no-sub-autodetect-file",
+    "--no-audio-time-stretch",
+)
+_MEDIA_OPTIONS = (
+    f":file-caching={CACHING_MS}",
+    f":live-caching={CACHING_MS}",
+    f":network-caching={CACHING_MS}",
+    ":no-video",
+    ":no-spu",
+)
+
+
+class Lane(Protocol):
+    """Where an attempt's samples go: 48 kHz, 16-bit, mono. One thread pushes; nothing here waits."""
+
+    def push(self, pcm: bytes) -> None:
+        """Append samples."""
+        ...
+
+    def end(self) -> None:
+        """No more come."""
+        ...
+
+    def clear(self) -> None:
+        """None of them may sound any more."""
+        ...
+
+    def available(self) -> int:
+        """Samples that wait in it."""
+        ...
+
+
+class _Decoding:
+    """One MediaPlayer and what it needs to live: C keeps pointers to the callbacks."""
+
+    def __init__(
+        self,
+        *,
+        instance: Any,
+        token: int,
+        fd: int,
+        demuxer: str,
+        lane: Lane,
+        post: Callable[[Event], None],
+        over: Callable[[], None],
+    ) -> None:
+        self.token = token
+        self.lane = lane
+        self.decoded = False
+        self._post = post
+        self._over = over
+        self._fd = fd
+        self._media = instance.media_new_fd(fd)
+        for option in (f":demux={demuxer}", *_MEDIA_OPTIONS):
+            self._media.add_option(option)
+        self._player = instance.media_player_new()
+        self._player.set_media(self._media)
+        self._callbacks = (
+            vlc.CallbackDecorators.AudioPlayCb(self._samples),
+            vlc.CallbackDecorators.AudioPauseCb(_ignore),
+            vlc.CallbackDecorators.AudioResumeCb(_ignore),
+            vlc.CallbackDecorators.AudioFlushCb(_ignore),  # after a drain it means nothing, and nobody seeks
+            vlc.CallbackDecorators.AudioDrainCb(self._drained),
+        )
+        self._player.audio_set_callbacks(*self._callbacks, None)
+        self._player.audio_set_format("S16N", tones.RATE_HZ, 1)
+        self._events = self._player.event_manager()
+        for name in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
+            self._events.event_attach(getattr(vlc.EventType, name), self._ended)
+
+    def play(self) -> None:
+        self._player.play()
+
+    def release(self) -> None:
+        """Stop, free and close; waits for libVLC's threads, so never from a callback."""
+        if self._fd >= 0:
+            self._tell_lost()
+            self._player.stop()
+            self._player.release()
+            self._media.release()
+            os.close(self._fd)
+            self._fd = -1
+
+    def _tell_lost(self) -> None:
+        """Say what libVLC threw away because this process came too late: there is no other trace of it."""
+        statistics = vlc.MediaStats()
+        if self._media.get_stats(statistics) and statistics.lost_abuffers:
+            _log.warning("libVLC fell behind: token %d lost %d blocks", self.token, statistics.lost_abuffers)
+
+    # libVLC's threads.
+
+    def _samples(self, _opaque: object, samples: int, count: int, _pts: int) -> None:
+        self.lane.push(ctypes.string_at(samples, count * _BYTES_A_SAMPLE))
+        if not self.decoded:
+            self.decoded = True
+            if self.token != _WARM_UP:
+                self._post(SamplesDecoded(token=self.token))
+
+    def _drained(self, _opaque: object) -> None:
+        self.lane.end()  # chained streams drain between their parts: a later push opens the lane again
+
+    def _ended(self, _event: object) -> None:
+        self._over()
+
+
+class _Synthesis:
+    """A sound of the node's own, once or for as long as it is wanted; no libVLC."""
+
+    def __init__(self, *, lane: Lane, pcm: bytes, endless: bool) -> None:
+        self.lane = lane
+        self.endless = endless
+        self._pcm = pcm
+        self._at = 0
+
+    def feed(self) -> None:
+        """Fill the lane: up to its lead, or with all there is."""
+        while self._at < len(self._pcm) and not (self.endless and self.lane.available() >= CYCLE_LEAD_SAMPLES):
+            self.lane.push(self._pcm[self._at : self._at + CYCLE_CHUNK_BYTES])
+            self._at += CYCLE_CHUNK_BYTES
+            if self.endless and self._at >= len(self._pcm):
+                self._at = 0
+        if not self.endless:
+            self.lane.end()
+
+    def release(self) -> None:
+        """Nothing to give back."""
+
+
+class _Nowhere:
+    """The warm-up's lane."""
+
+    def push(self, pcm: bytes) -> None: ...
+    def end(self) -> None: ...
+    def clear(self) -> None: ...
+    def available(self) -> int:
+        return 0
+
+
+class _RefusedError(ValueError):
+    """Media that is not even tried."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+_SOUNDS: dict[BuiltinName, tones.Synthesis] = {
+    BuiltinName.CHIME: tones.chime,
+    BuiltinName.SIREN: tones.siren_cycle,
+    BuiltinName.TONE: tones.tone_cycle,
+}
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class Player:
+    """Decodes attempts into lanes. Verbs only enqueue; any thread.
+
+    Args:
+        open_lane: a fresh lane for a token; called on the player's thread.
+        post: takes each event; called on the player's thread and on libVLC's.
+    """
+
+    def __init__(self, *, open_lane: Callable[[int], Lane], post: Callable[[Event], None]) -> None:
+        self._open_lane = open_lane
+        self._post = post
+        self._verbs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._attempts: dict[int, _Decoding | _Synthesis] = {}
+        self._instance: Any = None
+        self._running = True
+        self._warm = False
+        self._thread = threading.Thread(target=self._run, name="player", daemon=True)
+        self._thread.start()
+
+    def decode(self, token: int, media: MediaFile | MediaPipe | MediaBuiltin) -> None:
+        """Begin: `SamplesDecoded` with the first samples, or `DecodingFailed`. A pipe is ours from here."""
+        self._verbs.put(partial(self._decode, token, media))
+
+    def end(self, token: int) -> None:
+        """Release the attempt; what still waits in its lane does not sound any more. Unknown tokens are ignored."""
+        self._verbs.put(partial(self._end, token))
+
+    def close(self) -> None:
+        """Release everything and end the thread. Idempotent, waits at most 3 s."""
+        self._verbs.put(self._stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_TIMEOUT_S)
+
+    # The player's thread.
+
+    def _run(self) -> None:
+        make: Callable[[list[str]], Any] = vlc.Instance
+        self._instance = make(list(_INSTANCE_OPTIONS))
+        if self._instance is None:
+            raise RuntimeError("libVLC gives no instance: is vlc-plugin-base installed?")
+        self._warm_up()
+        while self._running:
+            self._obey()
+            for endless in self._endless():
+                endless.feed()
+        self._instance.release()
+
+    def _obey(self) -> None:
+        timeout_s = CYCLE_WAKE_S if self._endless() else None if self._warm else WARM_UP_TIMEOUT_S
+        try:
+            self._verbs.get(timeout=timeout_s)()
+        except Empty:
+            if not self._warm:
+                raise RuntimeError(f"libVLC does not decode silence within {WARM_UP_TIMEOUT_S} s") from None
+
+    def _endless(self) -> list[_Synthesis]:
+        return [it for it in self._attempts.values() if isinstance(it, _Synthesis) and it.endless]
+
+    def _warm_up(self) -> None:
+        """Decode a moment of silence: plug-ins are loaded before the first order comes."""
+        samples = bytes(round(WARM_UP_S * tones.RATE_HZ) * _BYTES_A_SAMPLE)
+        rate, width = tones.RATE_HZ, _BYTES_A_SAMPLE
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * width, width, 8 * width)
+        body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
+        fd = os.memfd_create("silence", os.MFD_CLOEXEC)
+        os.write(fd, struct.pack("<4sI", b"RIFF", len(body)) + body)
+        os.lseek(fd, 0, os.SEEK_SET)
+        self._begin(_WARM_UP, fd, "wav", _Nowhere())
+
+    def _decode(self, token: int, media: MediaFile | MediaPipe | MediaBuiltin) -> None:
+        if isinstance(media, MediaBuiltin):
+            self._synthesise(token, media.name)
+            return
+        fd = -1
+        try:
+            fd = media.fd if isinstance(media, MediaPipe) else _open(media.path)
+            demuxer = _demuxer(media, fd)
+        except _RefusedError as refusal:
+            if fd >= 0:
+                os.close(fd)
+            self._post(DecodingFailed(token=token, reason=refusal.reason, detail=str(refusal)))
+            return
+        self._begin(token, fd, demuxer, self._open_lane(token))
+
+    def _begin(self, token: int, fd: int, demuxer: str, lane: Lane) -> None:
+        over = partial(self._verbs.put, partial(self._over, token))
+        decoding = _Decoding(
+            instance=self._instance, token=token, fd=fd, demuxer=demuxer, lane=lane, post=self._post, over=over
+        )
+        self._attempts[token] = decoding
+        decoding.play()
+
+    def _synthesise(self, token: int, name: BuiltinName) -> None:
+        pcm = _SOUNDS[name]()
+        synthesis = _Synthesis(lane=self._open_lane(token), pcm=pcm, endless=name is not BuiltinName.CHIME)
+        self._attempts[token] = synthesis
+        synthesis.feed()
+        self._post(SamplesDecoded(token=token))
+
+    def _over(self, token: int) -> None:
+        """The end has come, or libVLC gave up; its event says nothing about whether there was sound."""
+        attempt = self._attempts.get(token)
+        if not isinstance(attempt, _Decoding):
+            return
+        attempt.release()
+        if token == _WARM_UP:
+            if not attempt.decoded:
+                raise RuntimeError("libVLC does not decode silence: is vlc-plugin-base whole?")
+            self._warm = True
+            del self._attempts[_WARM_UP]
+            self._post(PlayerReady())
+        elif attempt.decoded:
+            attempt.lane.end()
+        else:
+            attempt.lane.clear()
+            detail = "the bytes hold no sound that could be decoded"
+            self._post(DecodingFailed(token=token, reason=Reason.UNDECODABLE, detail=detail))
+
+    def _end(self, token: int) -> None:
+        attempt = self._attempts.pop(token, None)
+        if attempt:
+            attempt.release()
+            attempt.lane.clear()
+
+    def _stop(self) -> None:
+        self._running = False
+        for token in list(self._attempts):
+            self._end(token)
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _RefusedError(Reason.STORAGE, f"cannot open the file: {error.strerror}") from None
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)  # an SD card's pauses outlast libVLC's patience
+    return fd
+
+
+def _demuxer(media: MediaFile | MediaPipe, fd: int) -> str:
+    """The demuxer's name; raises _RefusedError."""
+    head = media.head if isinstance(media, MediaPipe) else os.pread(fd, HEAD_BYTES, 0)
+    tag = id3_bytes(head)
+    if tag and isinstance(media, MediaFile):
+        head = os.pread(fd, HEAD_BYTES, tag)
+    demuxer = demuxer_for(head)
+    if demuxer is None:
+        raise _RefusedError(Reason.UNSUPPORTED_FORMAT, f"the content is {looks_like(head)}")
+    if demuxer == "mp4" and isinstance(media, MediaPipe):
+        detail = "MP4 cannot be played from a stream: ask the station for MP3, Ogg or AAC (ADTS)"
+        raise _RefusedError(Reason.UNSUPPORTED_FORMAT, detail)
+    return demuxer
