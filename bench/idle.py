@@ -1,0 +1,65 @@
+"""Start to ready, and what the node costs at rest after one play."""
+
+import os
+import time
+from pathlib import Path
+
+from agent.messages.commands import Builtin, BuiltinName, Kind, Play, Source
+from rig.sound import Daemon, boottime_s
+from rig.village import Node, Station
+
+STARTS = 5
+REST_S = 60.0
+
+
+def start_to_ready(station: Station, sound: Daemon) -> None:
+    """Print how long a start takes, from exec to READY (budget 1.0 s)."""
+    took_s = []
+    node = Node(station, sound)
+    for _ in range(STARTS + 1):
+        since = len(node.log)
+        began_s = boottime_s()
+        node.start(wait=False)
+        took_s.append(node.wait_for_line("ready", since=since) - began_s)
+        node.end()
+    took_s = sorted(took_s[1:])  # the first compiles
+    print(f"\nstart to ready: min {took_s[0]:.2f} s, median {took_s[len(took_s) // 2]:.2f} s (budget 1.0 s)")
+
+
+def at_rest(station: Station, sound: Daemon) -> None:
+    """Print memory, processor and disk of an idle node after one play."""
+    with Node(station, sound, changes={"heartbeat_s": 60}) as node, station.listen() as ear:
+        play = Play("warm", Kind.NORMAL, "warm", (Source(builtin=Builtin(BuiltinName.CHIME)),), 5)
+        station.send(station.sign(play))
+        ear.record("warm")
+        time.sleep(3.0)
+        before_s, before_bytes = _cpu_s(node.pid), _written(node.pid)
+        time.sleep(REST_S)
+        cpu = (_cpu_s(node.pid) - before_s) / REST_S * 100
+        written = _written(node.pid) - before_bytes
+        memory = _memory_mb(node.pid)
+    print(f"\nidle for {REST_S:.0f} s after one play")
+    print(
+        f"  RssAnon {memory['RssAnon']:.1f} MB (34), PSS {memory['Pss']:.1f} MB (52), RSS {memory['Rss']:.1f} MB (75)"
+    )
+    print(f"  {cpu:.2f} % of a core (0.2), {written} bytes written to disk (0)")
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _written(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
+
+
+def _memory_mb(pid: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name in ("status", "smaps_rollup"):
+        for line in Path(f"/proc/{pid}/{name}").read_text(encoding="ascii").splitlines():
+            key, _, rest = line.partition(":")
+            if key in {"RssAnon", "Pss", "Rss"}:
+                found[key] = int(rest.split()[0]) / 1_000
+    return found

@@ -1,0 +1,127 @@
+"""From the published command to the first sample at the sink: the node, libVLC alone, and mosquitto_sub piped to mpv.
+
+Taken in turn, so that all see the same machine. A start with an underrun does not count and is told.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import vlc
+
+from agent.messages.commands import File, Kind, Play, Source
+from rig.heard import encode, sweep, write_wav
+from rig.sound import Daemon, Recorder, boottime_s
+from rig.village import Ear, Node, Station
+from rig.web import WebServer, serve
+
+ROUNDS = 20
+SECONDS = 1.0
+BETWEEN_S = 0.3
+
+
+def run(station: Station, sound: Daemon) -> None:
+    """Print p50 and p95 of each, in ms."""
+    mp3 = encode(write_wav(station.folder / "sweep.wav", sweep(SECONDS)), station.folder / "sweep.mp3", "-b:a", "128k")
+    body = mp3.read_bytes()
+    amplifier = {"main": {"gpio": 17, "active": "high", "warm_up_ms": 0, "linger_ms": 100, "min_off_ms": 0}}
+    figures: dict[str, list[float]] = {"Loa, order to sink": [], "libVLC alone": [], "mosquitto_sub | mpv": []}
+    underruns = 0
+    with (
+        WebServer({"/sweep.mp3": serve(body)}) as web,
+        Node(station, sound, changes={"amplifier": amplifier}) as node,
+        station.listen() as ear,
+        sound.recorder() as recorder,
+        _LibVlc(sound) as alone,
+        _Mpv(station, sound, mp3) as mpv,
+    ):
+        source = Source(file=File(web.uri("/sweep.mp3"), hashlib.sha256(body).hexdigest(), len(body)))
+        for number in range(ROUNDS + 1):
+            play = Play(f"bench-{number}", Kind.NORMAL, "bench", (source,), 10)
+            envelope = station.sign(play).envelope
+            took_ms = _first_sound_ms(recorder, lambda envelope=envelope: station.send(envelope))  # type: ignore[misc]
+            record = ear.record(play.item)
+            underruns += record["underruns"]
+            _wait_off(node, ear)
+            alone_ms = _first_sound_ms(recorder, lambda: alone.play(mp3))
+            mpv_ms = _first_sound_ms(recorder, mpv.play)
+            if number:  # the first of each fetches the file and warms everything
+                for name, value in zip(figures, (took_ms, alone_ms, mpv_ms), strict=True):
+                    figures[name].append(value)
+    print(f"\ncommand published -> first sample at the sink, warm-up 0, {ROUNDS} rounds (publishing by mosquitto_pub)")
+    for name, values in figures.items():
+        print(f"  {name:<22} p50 {statistics.median(values):7.1f} ms   p95 {_p95(values):7.1f} ms")
+    print(f"  underruns in all: {underruns}")
+
+
+def _p95(values: list[float]) -> float:
+    return sorted(values)[max(0, round(0.95 * len(values)) - 1)]
+
+
+def _first_sound_ms(recorder: Recorder, begin: Callable[[], None]) -> float:
+    recorder.wait_for_silence(quiet_s=BETWEEN_S, timeout_s=20)
+    since = len(recorder.samples())
+    began_s = boottime_s()
+    begin()
+    return (recorder.time_of(recorder.wait_for_sound(timeout_s=20, since=since)) - began_s) * 1_000
+
+
+def _wait_off(node: Node, ear: Ear) -> None:
+    deadline = time.monotonic() + 10
+    while node.relay_on and time.monotonic() < deadline:
+        ear.take(0.02)
+
+
+class _LibVlc:
+    """libVLC playing a file through its own ALSA output, already warm."""
+
+    def __init__(self, sound: Daemon) -> None:
+        os.environ.update({name: sound.environment[name] for name in ("ALSA_CONFIG_PATH", "PULSE_SERVER")})
+        self._instance = vlc.Instance("--quiet", "--no-video", "--aout=alsa", f"--alsa-audio-device={sound.device()}")
+        self._player = self._instance.media_player_new()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._player.stop()
+        self._player.release()
+        self._instance.release()
+
+    def play(self, path: Path) -> None:
+        media = self._instance.media_new_path(str(path))
+        self._player.set_media(media)
+        self._player.play()
+
+
+class _Mpv:
+    """The shell's way: mosquitto_sub prints a line, mpv is started with the file."""
+
+    def __init__(self, station: Station, sound: Daemon, path: Path) -> None:
+        self._station = station
+        identity = station.authority.client("shell-node")
+        script = (
+            f"mosquitto_sub -h localhost -p {station.broker.port} --cafile {station.authority.ca} "
+            f"--cert {identity.certificate} --key {identity.key} -t bench/mpv | while read -r _; do "
+            f"mpv --really-quiet --no-video --ao=alsa --audio-device=alsa/{sound.device()} {path} </dev/null; done"
+        )
+        self._process = subprocess.Popen(["sh", "-c", script], env=sound.environment, start_new_session=True)
+
+    def __enter__(self) -> Self:
+        time.sleep(1.0)  # mosquitto_sub says nothing when it stands
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(5)
+
+    def play(self) -> None:
+        self._station.broker.publish(self._station.control, "bench/mpv", b"play\n")
