@@ -88,6 +88,18 @@ class BoundedSocket(ssl.SSLSocket):
 
     last_error: OSError | None = None
 
+    def do_handshake(self, block: bool = False) -> None:
+        """Closes the socket where it fails: paho forgets that it was open.
+
+        Raises:
+            OSError: as `ssl` does.
+        """
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """At most `MAX_READ_BYTES`.
 

@@ -1,9 +1,10 @@
 """Debian's mosquitto on free loopback ports with real TLS, and its own clients as independent witnesses.
 
-For tests, benches and `make run`. The broker keeps its sessions on disk at every change, so that it may be killed and
-started again on the same ports; its log is a file. Each process is ended by its own handle and waited for.
+For tests, benches and `make run`. The broker saves its sessions just before it is killed, and may be started again on
+the same ports; its log is a file. Each process is ended by its own handle and waited for.
 """
 
+import signal
 import socket
 import subprocess
 import threading
@@ -16,12 +17,14 @@ from typing import Self
 
 from rig.certificates import Authority, Identity
 
-READY_WAIT_S = 10.0
+READY_WAIT_S = 30.0
 """Longest wait for the broker to listen: 30 ms on an idle machine."""
-STOP_WAIT_S = 5.0
+STOP_WAIT_S = 10.0
 """Longest wait for a process that was asked to end."""
-CLIENT_WAIT_S = 10.0
+CLIENT_WAIT_S = 30.0
 """Longest run of one mosquitto_pub, and longest wait of a subscriber to be let in."""
+HEAR_WAIT_S = 20.0
+"""Longest wait for one message: milliseconds on an idle machine."""
 _FIRST_START_TRIES = 5
 """Another process may take the free port between choosing it and listening on it."""
 
@@ -102,11 +105,10 @@ class Broker:
                 return
 
     def kill(self) -> None:
-        """SIGKILL, as a power cut at the server would."""
+        """SIGKILL, as a power cut at the server would, once the sessions are on its disk."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait(STOP_WAIT_S)
-            self._process = None
+            self._save_sessions(self._process)
+            self._end_now(self._process)
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if that is not enough. Idempotent."""
@@ -123,6 +125,22 @@ class Broker:
         """All that the broker has logged so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def _save_sessions(self, process: subprocess.Popen[bytes]) -> None:
+        """Mosquitto saves between two packets, or when asked; each time as a new file."""
+        saved = self._folder / "mosquitto.db"
+        before = saved.stat().st_ino if saved.exists() else None
+        process.send_signal(signal.SIGUSR1)
+        deadline_s = time.monotonic() + STOP_WAIT_S
+        while not saved.exists() or saved.stat().st_ino == before:
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise BrokerError(f"mosquitto does not save its sessions: {self.log_text()[-2_000:]}")
+            time.sleep(0.01)
+
+    def _end_now(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait(STOP_WAIT_S)
+        self._process = None
+
     def _start_once(self) -> None:
         configuration = self._folder / "mosquitto.conf"
         configuration.write_text("\n".join(self._configuration()) + "\n")
@@ -133,7 +151,7 @@ class Broker:
         ports = (self.port, self.plain_port) if self._plain else (self.port,)
         while not all(_listens(port) for port in ports):
             if self._process.poll() is not None or time.monotonic() > deadline_s:
-                self.kill()
+                self._end_now(self._process)
                 raise BrokerError(f"mosquitto does not listen on {ports}: {self.log_text()[-2_000:]}")
             time.sleep(0.01)
 
@@ -143,8 +161,6 @@ class Broker:
             "per_listener_settings true",
             "persistence true",
             f"persistence_location {self._folder}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",
             f"log_dest file {self.log}",
             "log_type all",
             "set_tcp_nodelay true",
@@ -173,7 +189,15 @@ class Broker:
         Raises:
             BrokerError: it was not taken.
         """
-        arguments = ["mosquitto_pub", *self._client_arguments(identity), "-t", topic, "-q", str(qos), "-s"]
+        arguments = [
+            "mosquitto_pub",
+            *self._client_arguments(identity),
+            "-t",
+            topic,
+            "-q",
+            str(qos),
+            "-s" if payload else "-n",
+        ]
         if retain:
             arguments.append("-r")
         done = subprocess.run(arguments, input=payload, capture_output=True, timeout=CLIENT_WAIT_S, check=False)
@@ -241,7 +265,7 @@ class Listener:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def next(self, timeout_s: float = 5.0) -> Heard:
+    def next(self, timeout_s: float = HEAR_WAIT_S) -> Heard:
         """The next message, in the order of arrival.
 
         Raises:
