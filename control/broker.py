@@ -204,6 +204,18 @@ class Broker:
         self._inbox.put(Subscribed(next((str(code) for code in codes if code.is_failure), "")))
 
 
+class HandshakeSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho forgets it there, open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As `ssl.SSLSocket`."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer; our own authorities if given, the system's otherwise.
 
@@ -216,6 +228,7 @@ def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
         context = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"cannot use the authorities in {ca}: {error.strerror or error}") from None
+    context.sslsocket_class = HandshakeSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None:
         try:

@@ -5,6 +5,7 @@ comes again at the next watch.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ REDRAW_S = 1.0
 SUBSCRIBE_TIMEOUT_S = 15.0
 """Patience with a broker that answers neither CONNECT nor SUBSCRIBE, where an end was asked for."""
 
+FIGHT_S = 10.0
+FIGHT_LOSSES = 3
+"""So many connections in a row that end so soon: two watches take one session from each other, and each sees half of
+the reports. Not every broker says so (mosquitto 2.0.11 closes the old one without a word)."""
+
 BATCH = 500
 """Messages between two looks at the clock: a flood must not freeze the screen."""
 
@@ -38,6 +44,8 @@ class Watch:
     fleet: Fleet
     line: str = "connecting"
     heard_since: float | None = None
+    connected_at: float = -math.inf
+    lost_soon: int = 0
 
     def run(self, *, seconds: float | None, told: Callable[[Sighting], None], drawn: Callable[["Watch"], None]) -> None:
         """Until `seconds` after the nodes can be heard (None: for ever).
@@ -77,6 +85,7 @@ class Watch:
                 self._received(topic, payload, told)
                 self.broker.acknowledge(packet)
             case Connected(resumed=resumed):
+                self.connected_at = time.monotonic()
                 self.line = "connected, session resumed" if resumed else "connected, new session"
                 self.broker.subscribe([entry for site in self.sites for entry in _filters(site)])
             case Subscribed(refused=refused):
@@ -86,7 +95,17 @@ class Watch:
             case Disconnected(detail=detail, final=final):
                 if final:
                     raise WorldError(detail)
-                self.line = f"connection lost ({detail}), trying again"
+                self._lost(detail)
+
+    def _lost(self, detail: str) -> None:
+        soon = time.monotonic() - self.connected_at < FIGHT_S
+        self.lost_soon = self.lost_soon + 1 if soon else 0
+        if self.lost_soon >= FIGHT_LOSSES:
+            raise WorldError(
+                f"the connection ended {FIGHT_LOSSES} times within {FIGHT_S:.0f} s of its beginning ({detail}): "
+                "probably another loactl uses this session, choose another --as"
+            )
+        self.line = f"connection lost ({detail}), trying again"
 
     def _received(self, topic: str, payload: bytes, told: Callable[[Sighting], None]) -> None:
         sighting = seen(topic, payload, self.fleet.enrolled)
