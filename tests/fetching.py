@@ -94,12 +94,12 @@ def order(data: bytes, uri: str) -> File:
 
 def read_to_end(fd: int) -> bytes:
     """All that comes out of the pipe; closes it."""
-    received = b""
+    received = bytearray()
     with os.fdopen(fd, "rb", buffering=0) as pipe:
         while select.select([pipe], [], [], DEADLINE_S)[0]:
             data = pipe.read(65_536)
             if not data:
-                return received
+                return bytes(received)
             received += data
     raise AssertionError("the pipe has no end")
 
