@@ -13,6 +13,7 @@ from agent.messages.codec import WordError, convert
 from agent.messages.commands import (
     LARGE_COMMANDS,
     NOT_YET_SUPPORTED,
+    ROOTS,
     AnyCommand,
     Claims,
     Kind,
@@ -30,9 +31,6 @@ MAX_AHEAD_S = 300
 """How far a sender's clock may run ahead of trusted time."""
 MAX_NOT_AFTER_S = 7 * 24 * 3_600
 """Longest life of an item after its order: a flood alarm must not come back to life later."""
-ROOTS = "roots"
-"""Stands among the permissions of what the threshold of today's roots has signed."""
-
 _NAME = r"[a-z0-9][a-z0-9-]{0,39}"
 _AUDIENCE = re.compile(rf"(?:node|group):{_NAME}/{_NAME}|site:{_NAME}")
 
@@ -157,9 +155,11 @@ def read_command(claims: Claims, envelope_bytes: int) -> AnyCommand:
     Raises:
         WordError: `too_large`, `not_supported`, `unknown_command`, `unknown_member`, `missing_member`, `bad_value`.
     """
-    name = claims.command.get("type")
+    if "type" not in claims.command:
+        raise RefusalError(Reason.MISSING_MEMBER, "command has no type")
+    name = claims.command["type"]
     if not isinstance(name, str):
-        raise RefusalError(Reason.MISSING_MEMBER if name is None else Reason.BAD_VALUE, "command has no type")
+        raise RefusalError(Reason.BAD_VALUE, "the command's type is no text")
     if name not in LARGE_COMMANDS and envelope_bytes > MAX_SMALL_ENVELOPE_BYTES:
         raise RefusalError(
             Reason.TOO_LARGE, f"{envelope_bytes} bytes for {name[:40]!r}; {MAX_SMALL_ENVELOPE_BYTES} at most"
@@ -189,22 +189,21 @@ _PLAY: dict[Kind, Permission] = {
 }
 
 
+_NEEDS: dict[type[AnyCommand], tuple[Permission | None, ...]] = {
+    Stop: ("stop", *_PLAY.values()),
+    SetVolume: ("volume",),
+    SetMute: ("volume",),
+    Time: ("time",),
+    ReportNow: (None,),
+}
+
+
 def permissions_for(command: AnyCommand) -> tuple[Permission | None, ...]:
     """What each counted key must hold, the first that is held deciding; None where any key will do.
 
     A `stop` is let through for whoever may order something: they may end their own, and what that is, the core says.
     """
-    match command:
-        case Play():
-            return (_PLAY[command.kind],)
-        case Stop():
-            return ("stop", *_PLAY.values())
-        case SetVolume() | SetMute():
-            return ("volume",)
-        case Time():
-            return ("time",)
-        case ReportNow():
-            return (None,)
+    return (_PLAY[command.kind],) if isinstance(command, Play) else _NEEDS[type(command)]
 
 
 def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument, *, stored: bool) -> Grant:

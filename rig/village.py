@@ -32,7 +32,8 @@ SITE = "hoang-dao"
 OPERATOR = "commune operator"
 CIVIL_DEFENCE = "civil defence"
 STOP_WAIT_S = 10.0
-READY_WAIT_S = 40.0
+READY_WAIT_S = 60.0
+COMMAND_WAIT_S = 60.0
 
 
 class Sound(Protocol):
@@ -334,6 +335,8 @@ class Node:
             self._process.wait()
             raise
         self._reader.join(STOP_WAIT_S)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
         return code
 
     def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
@@ -343,7 +346,7 @@ class Node:
             capture_output=True,
             text=True,
             input=text,
-            timeout=STOP_WAIT_S,
+            timeout=COMMAND_WAIT_S,
             check=False,
             env={**self.sound.environment, "PYTHONDONTWRITEBYTECODE": "", **self.environment},
         )

@@ -17,6 +17,7 @@ from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
 from agent.messages.commands import (
+    ROOTS,
     Kind,
     Play,
     ReportNow,
@@ -117,7 +118,7 @@ def _accept(
     memory: list[do.Write] = [do.RememberCommand(verified.iss, verified.jti, verified.exp)]
     if turn.trusted_s is not None:
         memory.append(do.ForgetCommands(int(turn.trusted_s)))
-        memory.append(do.KeepSetting("floor", turn.state.timekeeping.floor_s, turn.state.timekeeping.floor_s))
+        memory.append(turn.floor())
     turn.commit(
         *memory, *writes, turn.report(outcome), delivery=event.delivery, item=item, setting=setting, again=False
     )
@@ -283,7 +284,8 @@ def _report_now(turn: Turn, event: ev.CommandVerified) -> None:
 def _time(turn: Turn, event: ev.CommandVerified) -> None:
     command = event.verified.command
     assert isinstance(command, Time)
-    if turn.trusted_s is not None:
+    rooted = ROOTS in event.verified.may
+    if turn.trusted_s is not None and not rooted:
         evidence = turn.state.timekeeping.evidence
         _refuse(turn, event, Reason.SUPERSEDED, f"the time is known already ({evidence})")
         return
@@ -295,7 +297,8 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
             f"the nonce was not published by this node in the last {tk.NONCE_LIFE_S:.0f} s",
         )
         return
-    turn.state = replace(turn.state, timekeeping=tk.learn(turn.state.timekeeping, event.verified.iat, turn.now))
+    learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
+    turn.state = replace(turn.state, timekeeping=learnt)
     turn.log("clock trusted: time command")
     _accept(turn, event)
     publish_state(turn)

@@ -36,12 +36,6 @@ def send_reports(turn: Turn) -> None:
         turn.state = replace(turn.state, outbox=box.reading(outbox))
 
 
-def floor(turn: Turn) -> do.Write:
-    """The write that keeps the floor."""
-    floor_s = turn.state.timekeeping.floor_s
-    return do.KeepSetting("floor", floor_s, floor_s)
-
-
 def on_connected(turn: Turn, event: ev.Connected) -> None:
     """The link is up: say who we are, and send what waits."""
     if event.connection != turn.state.connection.number:

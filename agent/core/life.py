@@ -6,7 +6,6 @@ from agent.core import amplifier as amp
 from agent.core import attempts
 from agent.core import outbox as box
 from agent.core import programme as prog
-from agent.core.delivery import floor
 from agent.core.heartbeat import describe, publish_state
 from agent.core.programme import Item, Outcome
 from agent.core.state import RememberedStop, Setting, Turn
@@ -88,7 +87,7 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     if current is not None:
         turn.do(do.Silence(current.token))
     turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
-    turn.commit(floor(turn))
+    turn.commit(turn.floor())
     publish_state(turn, online=False)
     turn.do(do.Exit(0, event.signal))
 

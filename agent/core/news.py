@@ -30,13 +30,17 @@ def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
 
 
 def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
-    """The source gives nothing (more): the next one, or the end. An ended relay first plays out what it gave."""
+    """The source gives nothing (more). What a stream gave is heard first; then the next source, or the end."""
     attempt = attempt_of(turn, event.token)
     if attempt is None or attempt.stage is Stage.ENDING:
         return
-    if event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.DECODING, Stage.READY, Stage.SOUNDING}:
-        return
-    end_source(turn, attempt, Outcome("failed", event.reason, event.detail))
+    outcome = Outcome("failed", event.reason, event.detail)
+    ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage is Stage.DECODING
+    ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
+    if (ended_early or ran_dry) and attempt.starved_s is None:
+        set_attempt(turn, replace(attempt, broken=outcome))
+    else:
+        end_source(turn, attempt, outcome)
 
 
 def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
@@ -61,8 +65,12 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
 def on_flow(turn: Turn, event: ev.SoundStarved | ev.SoundFlowed) -> None:
     """The village hears silence inside an item, or no longer does."""
     attempt = attempt_of(turn, event.token)
-    if attempt is not None:
-        set_attempt(turn, replace(attempt, starved_s=event.at_mono_s if isinstance(event, ev.SoundStarved) else None))
+    if attempt is None:
+        return
+    starved = isinstance(event, ev.SoundStarved)
+    set_attempt(turn, replace(attempt, starved_s=event.at_mono_s if starved else None))
+    if starved and attempt.broken is not None and attempt.stage is Stage.SOUNDING:
+        end_source(turn, attempt, attempt.broken)
 
 
 def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
@@ -76,6 +84,8 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     set_attempt(turn, attempt)
     if attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
+    elif event.complete and attempt.broken is not None and attempt.broken.reason is not Reason.STREAM_ENDED:
+        conclude(turn, attempt, attempt.broken)
     elif event.complete or event.loudness.samples >= left:
         finish(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
     else:

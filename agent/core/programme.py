@@ -87,9 +87,9 @@ class Item:
 class Attempt:
     """The item at hand and how far its present source has come.
 
-    `since_s` is when the stage began, `began_s` when the item did, `starved_s` since when nothing is heard;
-    `ending` is set once the end is decided and only the card's last word is awaited; `amplifier_base_s` is what the
-    amplifier had been on in all when the item began.
+    `since_s` is when the stage began, `began_s` when the item did, `starved_s` since when nothing is heard; `broken` is
+    set once the source gives no more bytes, while what it gave is still heard; `ending` once the end is decided and only
+    the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item began.
     """
 
     item: Item
@@ -100,6 +100,7 @@ class Attempt:
     began_s: float = 0.0
     starved_s: float | None = None
     media: Media | None = None
+    broken: Outcome | None = None
     ending: Outcome | None = None
     relay_cut: bool = False
     amplifier_base_s: float = 0.0

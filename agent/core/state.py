@@ -12,7 +12,7 @@ from agent.core.connection import Connection
 from agent.core.outbox import Outbox, appended, take_received
 from agent.core.programme import Programme
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
-from agent.messages.effects import AppendReport, Commit, Effect, Log, RemoveReports, Write
+from agent.messages.effects import AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
 from agent.messages.events import Delivery, Now, VitalsMeasured
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, ReportClaims
@@ -143,6 +143,10 @@ class Turn:
     def wall_s(self) -> float:
         """Unix time for stamps: trusted, else the floor."""
         return best_s(self.state.timekeeping, self.now)
+
+    def floor(self) -> Write:
+        """The write that keeps the floor. No `iat` orders these: the roots may lower it."""
+        return KeepSetting("floor", self.state.timekeeping.floor_s, 0)
 
     def report(self, report: AnyReport) -> Write:
         """Put a report into the outbox: the write that keeps it, numbered."""

@@ -60,12 +60,12 @@ def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
     return nonce == timekeeping.nonce and now.mono_s - timekeeping.nonce_at_s <= NONCE_LIFE_S
 
 
-def learn(timekeeping: Timekeeping, iat: int, now: Now) -> Timekeeping:
-    """Believe a `time` command: the time is its `iat`; the nonce is used up."""
+def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
+    """Believe a `time` command: the time is its `iat`; the nonce is used up. Only the roots may lower the floor."""
     return replace(
         timekeeping,
         offset_s=iat - now.mono_s,
         evidence="time command",
         nonce=None,
-        floor_s=max(timekeeping.floor_s, iat),
+        floor_s=iat if lowers_floor else max(timekeeping.floor_s, iat),
     )

@@ -208,6 +208,10 @@ LARGE_COMMANDS = frozenset({"set_schedule", "set_policy", "set_trust"})
 """Types whose envelope may reach 256 KiB; all others 16 KiB."""
 
 
+ROOTS = "roots"
+"""Stands among the permissions of what the threshold of today's roots has signed."""
+
+
 class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Protocol section 3, before the command in it is looked at."""
 

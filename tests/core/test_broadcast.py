@@ -256,6 +256,20 @@ def test_a_relay_that_ends_plays_out_what_it_gave() -> None:
     ]
 
 
+def test_a_relay_that_stalls_is_heard_to_its_last_sample_and_then_fails() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+    pole.order(play("radio", RELAY))
+    pole.run(5.0)
+    current = pole.state.programme.current
+    assert current is not None
+    pole.tell(ev.SourceFailed(current.token, Reason.STALLED, "no bytes for 4.5 s"))
+    pole.run(1.0)
+    assert pole.records == [], "the lane still holds sound"
+    pole.tell(ev.SoundStarved(current.token, pole.mono_s))
+    pole.run(0.1)
+    assert [(record.result, record.reason) for record in pole.records] == [("failed", Reason.STALLED)]
+
+
 def test_nothing_sounds_after_not_after() -> None:
     pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
     pole.order(altered(play("a"), not_after=pole.wall_s + 10))

@@ -11,7 +11,7 @@ import pytest
 
 from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Relay, Source
 from rig import web as behave
-from rig.sound import Daemon, boottime_s
+from rig.sound import Daemon, boottime_s, wait_until
 from rig.village import Ear, Node, Station
 from rig.web import WebServer
 
@@ -89,28 +89,30 @@ def relay_source(uri: str) -> Source:
     return Source(relay=Relay(uri))
 
 
+LOG_MS = 50.0
+"""A log line is seen this much after it was written, at most, on a machine that keeps time."""
 NEXT = Source(builtin=Builtin(BuiltinName.CHIME))
 serial = iter(range(1_000_000))
 
 
 def failure(station: Station, node: Node, ear: Ear, source: Source) -> tuple[str, float]:
     """Order the source and a chime behind it; why it failed, and how many seconds after the order."""
-    number = next(serial)
-    relays_before = len(node.switched())
+    wait_until(lambda: not node.relay_on, what="relay off after what was before")
+    number, lines = next(serial), len(node.log)
     orders = [
         station.sign(Play(f"{name}-{number}", Kind.NORMAL, name, (each,), 30))
         for name, each in (("bad", source), ("next", NEXT))
     ]
     for order in orders:
         station.send(order)
-    assert ear.outcome(orders[0].jti)["outcome"] == "accepted"
-    accepted_s = next(when for when, line in node.log if f"{orders[0].jti} verified" in line)
+    accepted_s = node.wait_for_line(f"{orders[0].jti} verified", since=lines)
+    failed_s = node.wait_for_line(f"item bad-{number}: failed", since=lines)
     record = ear.record(f"bad-{number}")
-    failed_s = next(when for when, line in node.log if f"item bad-{number}: failed" in line)
-    assert record["result"] == "failed"
+    assert (record["result"], record["played_s"]) == ("failed", 0.0)
     assert ear.record(f"next-{number}")["result"] == "played"
-    (on, _off) = node.switched()[relays_before:][:2] if record["played_s"] == 0 else (None, None)
-    assert on is None or on.at_s > failed_s, "the relay closed for a source that never gave a sample"
+    closed_s = [each.at_s for each in node.switched() if each.on and each.at_s > accepted_s]
+    assert len(closed_s) == 1, "the relay closed once, for the next item"
+    assert closed_s[0] > failed_s - LOG_MS / 1_000, "not for a source that never gave a sample"
     return record["reason"], failed_s - accepted_s
 
 
