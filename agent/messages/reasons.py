@@ -1,68 +1,113 @@
 """Every reason a node gives, in one closed enumeration (protocol section 5).
 
-A reason is part of the protocol: control servers count them and technicians look them up. Add here, never inline.
+A reason is part of the protocol: control servers count them and technicians look them up. Add here, never inline; the
+page docs/protocol/reasons.md is made of it.
 """
 
 from enum import StrEnum
+from typing import Self
+
+
+class Shown(StrEnum):
+    """Where a reason is met."""
+
+    COUNTED = "counted"
+    """In the heartbeat's `refused` alone: no sender is proven."""
+    REPORTED = "outcome"
+    """In a signed `command_outcome`, and counted."""
+    RECORDED = "record"
+    """In the item's signed `play_record`."""
+    BOTH = "outcome, record"
 
 
 class Reason(StrEnum):
     """Why a command was refused, or why an item ended as it did. The value is what goes on the wire."""
 
+    meaning: str
+    shown: Shown
+
+    def __new__(cls, value: str, shown: Shown = Shown.COUNTED, meaning: str = "") -> Self:
+        """A reason's code, where it is met, and what it means in one line."""
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.shown = shown
+        reason.meaning = meaning
+        return reason
+
     # The envelope: counted, never reported, because its sender is not proven.
-    RETAINED = "retained"
-    TOO_LARGE = "too_large"
-    BAD_ENVELOPE = "bad_envelope"
-    BAD_HEADER = "bad_header"
-    WRONG_ALG = "wrong_alg"
-    WRONG_TYP = "wrong_typ"
-    UNKNOWN_KEY = "unknown_key"
-    BAD_SIGNATURE = "bad_signature"
-    KEY_NOT_VALID = "key_not_valid"
+    RETAINED = "retained", Shown.COUNTED, "The broker kept the command and sent it later; commands are never retained."
+    TOO_LARGE = (
+        "too_large",
+        Shown.REPORTED,
+        "The envelope is larger than 256 KiB, or than 16 KiB for a command that is no document.",
+    )
+    BAD_ENVELOPE = "bad_envelope", Shown.COUNTED, "The bytes are no JWS, or spelt in a way that has two readings."
+    BAD_HEADER = "bad_header", Shown.COUNTED, "The protected header is not exactly `alg`, `kid` and `typ`."
+    WRONG_ALG = "wrong_alg", Shown.COUNTED, "`alg` is neither `Ed25519` nor `EdDSA`."
+    WRONG_TYP = "wrong_typ", Shown.COUNTED, "`typ` says that this JWS was made for something else."
+    UNKNOWN_KEY = "unknown_key", Shown.COUNTED, "No key that signed is in this node's trust document."
+    BAD_SIGNATURE = (
+        "bad_signature",
+        Shown.COUNTED,
+        "The signature of a known key does not fit: forged, or altered on the way.",
+    )
+    KEY_NOT_VALID = "key_not_valid", Shown.COUNTED, "No key that signed is in force, at the order's date and now."
     # The claims: the signature is good from here on.
-    MALFORMED_JSON = "malformed_json"
-    DUPLICATE_MEMBER = "duplicate_member"
-    UNKNOWN_MEMBER = "unknown_member"
-    MISSING_MEMBER = "missing_member"
-    BAD_VALUE = "bad_value"
-    WRONG_ISSUER = "wrong_issuer"
-    WRONG_AUDIENCE = "wrong_audience"
+    MALFORMED_JSON = "malformed_json", Shown.COUNTED, "The payload is not JSON in UTF-8."
+    DUPLICATE_MEMBER = "duplicate_member", Shown.COUNTED, "A member stands twice in one object."
+    UNKNOWN_MEMBER = "unknown_member", Shown.REPORTED, "A member that this protocol does not have."
+    MISSING_MEMBER = "missing_member", Shown.REPORTED, "A member that must be there is not."
+    BAD_VALUE = "bad_value", Shown.REPORTED, "A value of the wrong type, or outside its bounds."
+    WRONG_ISSUER = (
+        "wrong_issuer",
+        Shown.REPORTED,
+        "`iss` is not the authority of a key that signed; reported under the authority that is.",
+    )
+    WRONG_AUDIENCE = "wrong_audience", Shown.COUNTED, "The order is for other nodes."
     # The command: reported, because sender and addressee are known.
-    UNKNOWN_COMMAND = "unknown_command"
-    NOT_SUPPORTED = "not_supported"
-    NOT_PERMITTED = "not_permitted"
-    NOT_ENOUGH_SIGNATURES = "not_enough_signatures"
-    LIFETIME_TOO_LONG = "lifetime_too_long"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-    CLOCK_UNTRUSTED = "clock_untrusted"
-    REPLAYED = "replayed"
-    REPLAY_TABLE_FULL = "replay_table_full"
-    BAD_NONCE = "bad_nonce"
-    SUPERSEDED = "superseded"
-    DUPLICATE_ITEM = "duplicate_item"
-    QUEUE_FULL = "queue_full"
-    UNKNOWN_ITEM = "unknown_item"
-    UNKNOWN_ZONE = "unknown_zone"
+    UNKNOWN_COMMAND = "unknown_command", Shown.REPORTED, "No command has this name."
+    NOT_SUPPORTED = "not_supported", Shown.BOTH, "A word of the protocol that this version does not obey yet."
+    NOT_PERMITTED = "not_permitted", Shown.REPORTED, "No key that signed may order this."
+    NOT_ENOUGH_SIGNATURES = "not_enough_signatures", Shown.REPORTED, "The trust document asks more signatures for this."
+    LIFETIME_TOO_LONG = "lifetime_too_long", Shown.REPORTED, "`exp` is later after `iat` than this command allows."
+    EXPIRED = "expired", Shown.REPORTED, "`exp` has passed."
+    NOT_YET_VALID = "not_yet_valid", Shown.REPORTED, "`iat` is more than 300 s ahead of the node's time."
+    CLOCK_UNTRUSTED = (
+        "clock_untrusted",
+        Shown.REPORTED,
+        "The node does not know the time yet and obeys only what makes silence.",
+    )
+    REPLAYED = "replayed", Shown.COUNTED, "A command with this `jti` was accepted before; it has its outcome already."
+    REPLAY_TABLE_FULL = (
+        "replay_table_full",
+        Shown.REPORTED,
+        "More live commands are remembered than fit; none of them is forgotten for a new one.",
+    )
+    BAD_NONCE = "bad_nonce", Shown.REPORTED, "The `nonce` is not one that this node has just published."
+    SUPERSEDED = "superseded", Shown.REPORTED, "A setting issued later is in force."
+    DUPLICATE_ITEM = "duplicate_item", Shown.REPORTED, "An item of this name waits or plays."
+    QUEUE_FULL = "queue_full", Shown.REPORTED, "As many items wait, or stops are remembered, as may."
+    UNKNOWN_ITEM = "unknown_item", Shown.REPORTED, "No item of this name is here."
+    UNKNOWN_ZONE = "unknown_zone", Shown.REPORTED, "The node has no zone of this name."
     # The item: why it ended, or did not begin.
-    STOPPED = "stopped"
-    MAX_DURATION = "max_duration"
-    NOT_AFTER = "not_after"
-    RESTART = "restart"
-    MUTED = "muted"
-    SILENT = "silent"
-    NO_ANSWER = "no_answer"
-    HTTP_ERROR = "http_error"
-    TLS_ERROR = "tls_error"
-    NOT_ALLOWED = "not_allowed"
-    HASH_MISMATCH = "hash_mismatch"
-    SIZE_MISMATCH = "size_mismatch"
-    CACHE_FULL = "cache_full"
-    STORAGE = "storage"
-    STALLED = "stalled"
-    UNSUPPORTED_FORMAT = "unsupported_format"
-    UNDECODABLE = "undecodable"
-    STREAM_ENDED = "stream_ended"
-    SOUND_CARD = "sound_card"
-    AMPLIFIER_FAULT = "amplifier_fault"
-    AMPLIFIER_MAX_ON = "amplifier_max_on"
+    STOPPED = "stopped", Shown.BOTH, "A `stop` ended it, or came before it."
+    MAX_DURATION = "max_duration", Shown.RECORDED, "It sounded for its `max_duration_s`."
+    NOT_AFTER = "not_after", Shown.RECORDED, "Its `not_after` came."
+    RESTART = "restart", Shown.RECORDED, "The agent was restarted while it sounded."
+    MUTED = "muted", Shown.RECORDED, "It played while the node was muted."
+    SILENT = "silent", Shown.RECORDED, "All that it played was digital silence."
+    NO_ANSWER = "no_answer", Shown.RECORDED, "The source's server did not answer in time."
+    HTTP_ERROR = "http_error", Shown.RECORDED, "The source's server answered with an error."
+    TLS_ERROR = "tls_error", Shown.RECORDED, "The source's server did not prove its name."
+    NOT_ALLOWED = "not_allowed", Shown.RECORDED, "The source, or where it redirects to, is not on the allow-list."
+    HASH_MISMATCH = "hash_mismatch", Shown.RECORDED, "The file is not the one that was ordered."
+    SIZE_MISMATCH = "size_mismatch", Shown.RECORDED, "The file has another size than the order says."
+    CACHE_FULL = "cache_full", Shown.RECORDED, "The file does not fit into the cache."
+    STORAGE = "storage", Shown.RECORDED, "The node's own disk failed."
+    STALLED = "stalled", Shown.RECORDED, "The source was there, but no sound came, or no more."
+    UNSUPPORTED_FORMAT = "unsupported_format", Shown.RECORDED, "The bytes are of a kind that the node does not decode."
+    UNDECODABLE = "undecodable", Shown.RECORDED, "The bytes gave no sound."
+    STREAM_ENDED = "stream_ended", Shown.RECORDED, "The relay's server closed the stream."
+    SOUND_CARD = "sound_card", Shown.RECORDED, "The sound card was not there, or failed."
+    AMPLIFIER_FAULT = "amplifier_fault", Shown.RECORDED, "The amplifier's relay could not be switched."
+    AMPLIFIER_MAX_ON = "amplifier_max_on", Shown.RECORDED, "The amplifier reached its longest time on."
