@@ -10,6 +10,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -45,7 +46,7 @@ class Key:
     valid_from: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     valid_until: datetime = datetime(2029, 1, 1, tzinfo=UTC)
 
-    @property
+    @cached_property
     def private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(self.kid.encode()).digest())
 
@@ -113,7 +114,8 @@ PAPER_ROOT = Key("hd-root-paper", "root", valid_until=datetime(2036, 1, 1, tzinf
 STRANGER = Key("stranger", "commune operator", may=OPERATOR.may)
 """Trusted nowhere."""
 
-ALL_KEYS = (OPERATOR, CHAIR, DEFENCE, RETIRED, EXPIRED, FUTURE, ROOT, PAPER_ROOT)
+ROOTS = (ROOT, PAPER_ROOT)
+ALL_KEYS = (OPERATOR, CHAIR, DEFENCE, RETIRED, EXPIRED, FUTURE, *ROOTS)
 
 
 def document(
@@ -122,12 +124,15 @@ def document(
     roots: Roots | None = None,
     approvals: dict[Permission, int] | None = None,
 ) -> TrustDocument:
-    """A trust document of these keys (all, if none is named)."""
+    """A trust document of these keys (all, if none is named), and of two roots, one of which suffices."""
+    if roots is None:
+        keys = (*(key for key in keys or ALL_KEYS if key not in ROOTS), *ROOTS)
+        roots = Roots(threshold=1, kids=tuple(key.kid for key in ROOTS))
     return TrustDocument(
         version=1,
         site=site,
         keys=tuple(key.trusted() for key in keys or ALL_KEYS),
-        roots=roots or Roots(threshold=1, kids=(ROOT.kid, PAPER_ROOT.kid)),
+        roots=roots,
         approvals=approvals or {},
     )
 
@@ -149,7 +154,7 @@ def changed(members: Json, changes: Json) -> dict[str, object]:
     return {name: value for name, value in {**members, **changes}.items() if value is not ...}
 
 
-def claims(command: object, **changes: object) -> dict[str, object]:
+def claims(command: object, /, **changes: object) -> dict[str, object]:
     """The six claims of an honest order to this node, an hour to live."""
     members: dict[str, object] = {
         "iss": OPERATOR.authority,
@@ -162,7 +167,7 @@ def claims(command: object, **changes: object) -> dict[str, object]:
     return changed(members, changes)
 
 
-def order(command: object, *keys: Key, **changes: object) -> bytes:
+def order(command: object, /, *keys: Key, **changes: object) -> bytes:
     """A signed order; the claims as `changes` say, `iss` the first key's authority."""
     keys = keys or (OPERATOR,)
     return seal(compact_json(claims(command, **{"iss": keys[0].authority, **changes})), *keys)
