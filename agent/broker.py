@@ -45,6 +45,7 @@ _ALERTS = {
 
 
 _REASON_CODES = {
+    0x00: "the broker ended the connection and gave no reason",
     0x81: "the broker found our packet malformed",
     0x87: "the broker says that this node is not authorised",
     0x89: "the broker is busy",

@@ -476,7 +476,7 @@ def test_a_broker_that_never_takes_us_in_is_given_up() -> None:
         ("2003008900", True, "the broker refuses the connection: the broker is busy"),
         ("2003008500", True, "the broker refuses the connection: Client identifier not valid (0x85)"),
         ("20020005", False, "the broker refuses the connection: the broker says that this node is not authorised"),
-        ("20020001", False, "the broker does not keep to MQTT, or not to our version of it"),
+        ("20020003", False, "the broker refuses the connection: Server unavailable (0x88)"),
     ],
 )
 def test_a_refused_connection_says_why(connack: str, version_5: bool, detail: str) -> None:
@@ -486,9 +486,19 @@ def test_a_refused_connection_says_why(connack: str, version_5: bool, detail: st
         assert made.disconnected() == f"{broker.url}: {detail}"
 
 
+def test_a_broker_that_does_not_speak_our_version_is_left() -> None:
+    with ScriptedBroker(bytes.fromhex("20020001")) as broker, node(None, broker.url, version_5=False) as made:
+        made.link.connect(1, 0, b"gone")
+        assert made.disconnected().split(": ", 1)[1] in {
+            "the broker does not keep to MQTT, or not to our version of it",
+            "the broker cut the connection before it took us in",  # paho 2.1 does not tell
+        }
+
+
 @pytest.mark.parametrize(
     ("code", "detail"),
     [
+        (0x00, "the broker ended the connection and gave no reason"),
         (0x8B, "the broker is shutting down"),
         (0x8E, "session taken over: another machine uses this node's name (a copied card?)"),
         (0x97, "the broker's quota is exceeded"),
@@ -496,7 +506,7 @@ def test_a_refused_connection_says_why(connack: str, version_5: bool, detail: st
     ],
 )
 def test_a_broker_that_sends_us_away_says_why(code: int, detail: str) -> None:
-    farewell = bytes([0xE0, 0x01, code])
+    farewell = bytes([0xE0, 0x05, code, 0x03, 0x1F, 0x00, 0x00])  # with an empty reason string
     with ScriptedBroker(CONNACK_5, SUBACK_5 + farewell, stay=True) as broker, node(None, broker.url) as made:
         made.connect()
         assert made.disconnected() == f"{broker.url}: {detail}"
