@@ -4,6 +4,7 @@ Trouble stands at the top, and no more rows are drawn than the terminal shows: 1
 """
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -42,31 +43,41 @@ _RIGHT = frozenset({"wait", "vol", "outbox", "beat"})
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a person should look at a node: `rank` 0 is worst, 9 is none."""
+class Sign:
+    """One thing that may be wrong with a node: how bad, whether it is so, and how it is told."""
 
     rank: int
-    words: tuple[str, ...]
+    shows: Callable[[Node, float], object]
+    tell: Callable[[Node], str]
 
 
-def trouble(node: Node, now: float) -> Trouble:
+def _is_silent(node: Node, now: float) -> bool:
+    return node.online is not False and node.heartbeat_at is not None and now - node.heartbeat_at > HEARTBEAT_LATE_S
+
+
+SIGNS = (
+    Sign(0, lambda node, _: node.key is KeyState.CHANGED, lambda _: "KEY CHANGED"),
+    Sign(0, lambda node, _: node.forged, lambda node: f"FORGED x{node.forged}"),
+    Sign(1, lambda node, _: node.ledger.begun_anew, lambda node: f"store begun anew x{node.ledger.begun_anew}"),
+    Sign(1, lambda node, _: node.ledger.lost, lambda node: f"{node.ledger.lost} reports lost"),
+    Sign(2, lambda node, _: node.alarm, lambda node: plain(node.alarm)),
+    Sign(3, lambda node, _: node.online is False, lambda _: "offline"),
+    Sign(3, _is_silent, lambda _: "silent"),
+    Sign(4, lambda node, _: node.key is KeyState.UNKNOWN, lambda _: "key not enrolled"),
+    Sign(5, lambda node, _: node.clock is False, lambda _: "clock not trusted"),
+    Sign(6, lambda node, _: node.unreadable, lambda node: f"{node.unreadable} unreadable"),
+)
+"""All signs of trouble, worst first."""
+
+
+def rank(node: Node, now: float) -> int:
+    """How urgently a person should look: 0 is worst, 9 not at all. Asked of every node at every redraw."""
+    return next((sign.rank for sign in SIGNS if sign.shows(node, now)), NO_TROUBLE)
+
+
+def trouble(node: Node, now: float) -> tuple[str, ...]:
     """What is wrong with a node, worst first."""
-    age = beat_age_s(node, now)
-    silent = node.online is not False and age is not None and age > HEARTBEAT_LATE_S
-    table: tuple[tuple[object, int, str], ...] = (
-        (node.key is KeyState.CHANGED, 0, "KEY CHANGED"),
-        (node.forged, 0, f"FORGED x{node.forged}"),
-        (node.ledger.begun_anew, 1, f"store begun anew x{node.ledger.begun_anew}"),
-        (node.ledger.lost, 1, f"{node.ledger.lost} reports lost"),
-        (node.alarm, 2, plain(node.alarm)),
-        (node.online is False, 3, "offline"),
-        (silent, 3, "silent"),
-        (node.key is KeyState.UNKNOWN, 4, "key not enrolled"),
-        (node.clock is False, 5, "clock not trusted"),
-        (node.unreadable, 6, f"{node.unreadable} unreadable"),
-    )
-    found = [(rank, words) for wrong, rank, words in table if wrong]
-    return Trouble(found[0][0] if found else NO_TROUBLE, tuple(words for _, words in found))
+    return tuple(sign.tell(node) for sign in SIGNS if sign.shows(node, now))
 
 
 def beat_age_s(node: Node, now: float) -> float | None:
@@ -76,23 +87,22 @@ def beat_age_s(node: Node, now: float) -> float | None:
 
 def rendered(fleet: Fleet, now: float, *, wall: float, rows: int | None, line: str) -> RenderableType:
     """The table; at most `rows` nodes of it (None: all). `line` says how the connection stands."""
-    nodes = heapq.nsmallest(
-        fleet.count if rows is None else max(1, rows), fleet, key=lambda node: (trouble(node, now).rank, node.name)
-    )
+    ranked = [(rank(node, now), node.name, node) for node in fleet]
+    shown = heapq.nsmallest(len(ranked) if rows is None else max(1, rows), ranked)
     table = Table(expand=False, pad_edge=False)
     for name in _COLUMNS:
         table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=name == "node")
-    for node in nodes:
-        table.add_row(*_cells(node, now))
-    return Group(table, _summary(fleet, now, wall, len(nodes), line))
+    for urgency, _, node in shown:
+        table.add_row(*_cells(node, now, serious=urgency <= 1))
+    worrying = sum(urgency <= SERIOUS for urgency, _, _ in ranked)
+    return Group(table, _summary(fleet, wall=wall, worrying=worrying, shown=len(shown), line=line))
 
 
-def _cells(node: Node, now: float) -> list[Text]:
-    found = trouble(node, now)
+def _cells(node: Node, now: float, *, serious: bool) -> list[Text]:
     age = beat_age_s(node, now)
     volume = "-" if node.volume is None else f"{node.volume}%"
     return [
-        Text(node.name, style="bold red" if found.rank <= 1 else "bold"),
+        Text(node.name, style="bold red" if serious else "bold"),
         Text({True: "online", False: "offline", None: "-"}[node.online], style=_state_style(node)),
         Text({True: "trusted", False: "untrusted", None: "-"}[node.clock]),
         Text(plain(node.amp) or "-", style="green" if node.amp.lower() == "on" else ""),
@@ -102,7 +112,7 @@ def _cells(node: Node, now: float) -> list[Text]:
         Text(_number(node.outbox)),
         Text(_last_report(node), style="" if node.last_proof is Proof.VERIFIED else "dim"),
         Text("-" if age is None else f"{age:.0f} s", style="yellow" if age and age > HEARTBEAT_LATE_S else ""),
-        Text(", ".join(found.words), style="bold red" if found.rank <= 1 else "yellow"),
+        Text(", ".join(trouble(node, now)), style="bold red" if serious else "yellow"),
     ]
 
 
@@ -120,9 +130,8 @@ def _state_style(node: Node) -> str:
     return {True: "green", False: "red", None: "dim"}[node.online]
 
 
-def _summary(fleet: Fleet, now: float, wall: float, shown: int, line: str) -> Text:
+def _summary(fleet: Fleet, *, wall: float, worrying: int, shown: int, line: str) -> Text:
     online = sum(node.online is True for node in fleet)
-    worrying = sum(trouble(node, now).rank <= SERIOUS for node in fleet)
     hidden = f", {fleet.count - shown} more below" if fleet.count > shown else ""
     untold = f", {fleet.untold} messages of nodes beyond the bound" if fleet.untold else ""
     clock = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

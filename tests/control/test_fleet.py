@@ -62,7 +62,7 @@ def report(seq: int, members: Mapping[str, object], *, node: str = NODE, typ: st
 
 
 def words(node: Node, now: float = 0.0) -> tuple[str, ...]:
-    return trouble(node, now).words
+    return trouble(node, now)
 
 
 def test_a_heartbeat_and_a_state_are_shown() -> None:
