@@ -407,5 +407,7 @@ MISTAKES = [
         "13:46: amplifier.main.warm_up_ms is empty",
         "write a whole number from 0 to 3000",
     ),
+    ("factory: lgpio", "factory: [lgpio]", "11:17: gpio.factory is a list", "write lgpio or mock"),
+    ("node: hd-03", f"{'x' * 41}: 1\nnode: hd-03", f"1:1: {'x' * 37}... is no key here", A_KEY),
 ]
 """What stands in NODE, what is written instead, what is told about it, and what to write."""

@@ -173,6 +173,7 @@ MISTAKES = [
         "18:1: signed is no key here",
         "remove it, or write one of version, site, keys, roots, approvals",
     ),
+    ("2026-01-01T00:00:00Z", "[2026-01-01]", "8:17: keys[1].valid_from is a list", AN_INSTANT),
 ]
 """What stands in TRUST, what is written instead, what is told about it, and what to write."""
 
