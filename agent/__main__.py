@@ -173,7 +173,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     closing.callback(player.close)
     fetch = Fetch(
         cache_dir=config.storage.state / "cache",
-        cache_max_bytes=config.storage.cache_max_mb * 1_000_000,
+        cache_max_bytes=config.storage.cache_max_mb * 1024 * 1024,
         allow=config.sources.allow,
         files=config.sources.files,
         ca_file=config.sources.ca,

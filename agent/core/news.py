@@ -35,7 +35,7 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
     if attempt is None or attempt.stage is Stage.ENDING:
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage is Stage.DECODING
+    ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
     ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
     if (ended_early or ran_dry) and attempt.starved_s is None:
         set_attempt(turn, replace(attempt, broken=outcome))

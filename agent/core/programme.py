@@ -88,7 +88,7 @@ class Attempt:
     """The item at hand and how far its present source has come.
 
     `since_s` is when the stage began, `began_s` when the item did, `starved_s` since when nothing is heard; `broken` is
-    set once the source gives no more bytes, while what it gave is still heard; `ending` once the end is decided and only
+    set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and only
     the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item began.
     """
 

@@ -4,6 +4,8 @@ import signal
 import time
 from collections import Counter
 
+import pytest
+
 from agent.messages.commands import Builtin, BuiltinName, Kind, Play, Source
 from rig.sound import Daemon
 from rig.village import Node, Station
@@ -11,6 +13,7 @@ from rig.village import Node, Station
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
 
 
+@pytest.mark.timeout(240)
 def test_play_goes_on_and_the_record_arrives_exactly_once(station: Station, sound: Daemon) -> None:
     with Node(station, sound) as node, station.listen() as ear, sound.recorder() as recorder:
         station.send(station.sign(Play("through", Kind.NORMAL, "tone", (TONE,), 6)))
@@ -23,12 +26,12 @@ def test_play_goes_on_and_the_record_arrives_exactly_once(station: Station, soun
         node.wait_for_line("item through: played", timeout_s=15)
         assert len(recorder.samples()) > since
         station.broker.restart()
-        record = ear.record("through")
+        record = ear.record("through", timeout_s=60)
         assert (record["result"], record["played_s"]) == ("played", 6.0)
         # Whatever else the node has to say comes after it; nothing comes twice.
         order = station.sign(Play("after", Kind.NORMAL, "tone", (TONE,), 1))
         station.send(order)
-        ear.record("after")
+        ear.record("after", timeout_s=60)
         time.sleep(1.0)  # nothing to wait for: this is how long a copy would have had time to come
         ear.take()
         copies = Counter((each["boot"], each["seq"]) for each in ear.reports)

@@ -11,9 +11,12 @@ import pytest
 
 from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Relay, Source
 from rig import web as behave
+from rig.calm import measured
 from rig.sound import Daemon, boottime_s, wait_until
 from rig.village import Ear, Node, Station
 from rig.web import WebServer
+
+pytestmark = pytest.mark.timeout(300)  # attempts are made again on a machine that does not keep time
 
 MP3_BYTES_PER_S = 12_000
 LIVE = {"Content-Type": "audio/mpeg"}
@@ -116,35 +119,38 @@ def failure(station: Station, node: Node, ear: Ear, source: Source) -> tuple[str
     return record["reason"], failed_s - accepted_s
 
 
+def judge(station: Station, node: Node, ear: Ear, source: Source, *expected: str) -> None:
+    """The source fails for one of these reasons, within five seconds (asked of a machine that keeps time)."""
+
+    def attempt() -> None:
+        reason, after_s = failure(station, node, ear, source)
+        assert reason in expected
+        assert after_s < 5.0
+
+    measured(attempt)
+
+
 def test_not_found(station: Station, node: Node, ear: Ear) -> None:
     with WebServer({}) as web:
-        reason, after_s = failure(station, node, ear, file_source(web.uri("/gone.mp3"), b"x"))
-    assert reason == "http_error"
-    assert after_s < 5.0
+        judge(station, node, ear, file_source(web.uri("/gone.mp3"), b"x"), "http_error")
 
 
 def test_a_hash_that_does_not_fit(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
     other = tone_mp3[:-1] + bytes([tone_mp3[-1] ^ 1])
     with WebServer({"/a.mp3": behave.serve(other)}) as web:
-        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3))
-    assert reason == "hash_mismatch"
-    assert after_s < 5.0
+        judge(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3), "hash_mismatch")
 
 
 @pytest.mark.parametrize("kind", ["file", "relay"])
 def test_a_server_that_never_answers(station: Station, node: Node, ear: Ear, kind: str) -> None:
     with WebServer({"/a": behave.never_answer}) as web:
         source = file_source(web.uri("/a"), b"x") if kind == "file" else relay_source(web.uri("/a"))
-        reason, after_s = failure(station, node, ear, source)
-    assert reason == "no_answer"
-    assert after_s < 5.0
+        judge(station, node, ear, source, "no_answer")
 
 
 def test_a_download_that_stalls(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
     with WebServer({"/a.mp3": behave.stall_after(tone_mp3, 1_000)}) as web:
-        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3))
-    assert reason == "stalled"
-    assert after_s < 5.0
+        judge(station, node, ear, file_source(web.uri("/a.mp3"), tone_mp3), "stalled")
 
 
 def test_a_stream_that_stalls_while_it_sounds(station: Station, node: Node, ear: Ear, tone_mp3: bytes) -> None:
@@ -162,25 +168,19 @@ def test_a_stream_that_stalls_while_it_sounds(station: Station, node: Node, ear:
 def test_a_redirect_outside_the_list(station: Station, node: Node, ear: Ear, trap: Trap) -> None:
     target = f"http://localhost:{trap.port}/elsewhere"
     with WebServer({"/live": behave.redirect(target)}) as web:
-        reason, after_s = failure(station, node, ear, relay_source(web.uri("/live")))
-    assert reason == "not_allowed"
-    assert after_s < 5.0
+        judge(station, node, ear, relay_source(web.uri("/live")), "not_allowed")
     assert trap.connections == 0
 
 
 def test_slow_endless_garbage(station: Station, node: Node, ear: Ear) -> None:
     with WebServer({"/live": behave.drip(b"\x13\x37garbage" * 20, 0.2, LIVE)}) as web:
-        reason, after_s = failure(station, node, ear, relay_source(web.uri("/live")))
-    assert reason in {"unsupported_format", "stalled"}
-    assert after_s < 5.0
+        judge(station, node, ear, relay_source(web.uri("/live")), "unsupported_format", "stalled")
 
 
 def test_garbage_that_begins_like_mp3(station: Station, node: Node, ear: Ear) -> None:
-    garbage = b"ID3\x04\x00\x00\x00\x00\x00\x00" + b"\x13\x37" * 30_000
+    garbage = b"\xff\xfb\x90\x64" + b"\x13\x37" * 30_000
     with WebServer({"/a.mp3": behave.serve(garbage)}) as web:
-        reason, after_s = failure(station, node, ear, file_source(web.uri("/a.mp3"), garbage))
-    assert reason == "undecodable"
-    assert after_s < 5.0
+        judge(station, node, ear, file_source(web.uri("/a.mp3"), garbage), "undecodable", "unsupported_format")
 
 
 PLAYLISTS = {
@@ -199,9 +199,7 @@ def test_what_names_other_places_is_refused_and_nobody_is_called(
     body = PLAYLISTS[what].format(port=trap.port).encode()
     with WebServer({"/a": behave.serve(body, "audio/mpeg")}) as web:
         source = file_source(web.uri("/a"), body) if kind == "file" else relay_source(web.uri("/a"))
-        reason, after_s = failure(station, node, ear, source)
-    assert reason == "unsupported_format"
-    assert after_s < 5.0
+        judge(station, node, ear, source, "unsupported_format")
     assert trap.connections == 0
 
 
