@@ -217,16 +217,18 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
     """
     if counted.rooted:
         return _grant_of(counted.keys, trust, frozenset({ROOTS, "time"}))
-    refusal = RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
+    short = ""
     for needed in permissions_for(command):
         granting = [key for key in counted.keys if _holds(key, needed, stored=stored)]
-        asked = 1 if needed is None else trust.approvals.get(needed, 1)
         if iss not in [key.authority for key in granting]:
             continue
+        asked = 1 if needed is None else trust.approvals.get(needed, 1)
         if len(granting) >= asked:
             return _grant_of(granting, trust, frozenset())
-        refusal = RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"{needed} asks {asked} signatures, {len(granting)} count")
-    raise refusal
+        short = f"{needed} asks {asked} signatures, {len(granting)} count"
+    if short:
+        raise RefusalError(Reason.NOT_ENOUGH_SIGNATURES, short)
+    raise RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
 
 
 def _holds(key: TrustedKey, needed: Permission | None, *, stored: bool) -> bool:

@@ -50,7 +50,7 @@ def parse_json(text: bytes) -> object:
     """
     try:
         value = _decoder.decode(text.decode("utf-8"))
-        if b"\\ud" in text or b"\\uD" in text:
+        if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
             _refuse_lone_surrogates(value)
     except WordError:
         raise
