@@ -43,6 +43,13 @@ def test_a_relay_may_join_in_the_middle_of_a_frame(sounds: Sounds, kind: str, sk
     assert demuxer_for(content[skipped : skipped + HEAD_BYTES]) == DEMUXERS[kind]
 
 
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_a_short_head_suffices_where_it_begins_with_a_frame(sounds: Sounds, kind: str) -> None:
+    content = sounds.file(kind).read_bytes()
+    start = id3_bytes(content)
+    assert demuxer_for(content[start : start + 512]) == DEMUXERS[kind]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -19,9 +19,12 @@ from agent.messages.reasons import Reason
 from agent.player import Player
 from agent.playout import Lane
 from rig.heard import encode, heard
-from rig.sound import Samples, wait_until
+from rig.sound import RATE_HZ, Samples, wait_until
 from tests.inbox import Inbox
 from tests.sounds import FORMATS, Sounds, bodies_that_name
+
+SECONDS = 3.0
+"""More than libVLC wants to hold before it begins on a pipe that stays open."""
 
 
 class Ends:
@@ -127,7 +130,7 @@ def deck() -> Iterator[Deck]:
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
-    return Sounds(tmp_path_factory.mktemp("sounds"), 1.5)
+    return Sounds(tmp_path_factory.mktemp("sounds"), SECONDS)
 
 
 @contextmanager
@@ -203,7 +206,8 @@ def test_mp4_from_a_pipe_is_refused_with_what_to_do_instead(deck: Deck, sounds: 
 def test_a_chained_ogg_goes_on_after_its_first_part(deck: Deck, sounds: Sounds) -> None:
     part = sounds.file("ogg").read_bytes()
     samples = deck.of_pipe(part + part)
-    assert len(samples) > 1.8 * len(sounds.sent)
+    # libVLC drops one second where a part begins, whatever it is told; the end of the first is not the end.
+    assert len(samples) > 2 * len(sounds.sent) - 1.3 * RATE_HZ
 
 
 def test_a_name_in_vietnamese_is_a_name(deck: Deck, sounds: Sounds, tmp_path: Path) -> None:
@@ -213,7 +217,7 @@ def test_a_name_in_vietnamese_is_a_name(deck: Deck, sounds: Sounds, tmp_path: Pa
 
 
 def test_stereo_at_another_rate_becomes_mono(deck: Deck, sounds: Sounds, tmp_path: Path) -> None:
-    path = encode(sounds.file("wav"), tmp_path / "stereo.wav", "-ac", "2", "-ar", "44100")
+    path = encode(sounds.file("wav"), tmp_path / "stereo.wav", "-af", "pan=stereo|c0=c0|c1=c0", "-ar", "44100")
     found = heard(sounds.sent, deck.of_file(path))
     assert max(found.head_lost_ms, found.tail_lost_ms) <= 10
     assert abs(found.gain_db) < 0.5

@@ -18,9 +18,17 @@ CHIME = Source(builtin=Builtin(BuiltinName.CHIME))
 
 
 @pytest.fixture(scope="module")
-def node(station: Station, sound: Daemon) -> Iterator[Node]:
+def lasting(station: Station, sound: Daemon) -> Iterator[Node]:
     with Node(station, sound, changes={"heartbeat_s": 10}) as node:
         yield node
+
+
+@pytest.fixture
+def node(lasting: Node) -> Node:
+    """The file's node; started again if a test before ended it."""
+    if not lasting.running:
+        lasting.start()
+    return lasting
 
 
 @pytest.fixture
