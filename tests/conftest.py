@@ -56,7 +56,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker("real") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    late_ms = []
+    late_ms: list[int] = []
     for _ in range(TRIES if len(unjudged) < HOPELESS else 1):
         with Probe() as probe:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)

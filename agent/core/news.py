@@ -67,9 +67,11 @@ def on_flow(turn: Turn, event: ev.SoundStarved | ev.SoundFlowed) -> None:
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    starved = isinstance(event, ev.SoundStarved)
-    set_attempt(turn, replace(attempt, starved_s=event.at_mono_s if starved else None))
-    if starved and attempt.broken is not None and attempt.stage is Stage.SOUNDING:
+    if isinstance(event, ev.SoundFlowed):
+        set_attempt(turn, replace(attempt, starved_s=None))
+        return
+    set_attempt(turn, replace(attempt, starved_s=event.at_mono_s))
+    if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
 
 
