@@ -65,13 +65,14 @@ def _adts_frame_bytes(head: bytes, at: int) -> int:
 
 def _leads_on(head: bytes, at: int, frame_bytes: Callable[[bytes, int], int]) -> bool:
     """Whether frames follow each other from here, as far as the head reaches."""
+    first = at == 0
     for count in range(_FRAMES_IN_A_ROW):
         length = frame_bytes(head, at)
         if not length:
-            return count > 0 and at >= len(head)  # a file of one or two frames, or a head that ends on one
+            return count > 0 and at + _ADTS_HEADER > len(head)  # the head ends here, or in the next frame's header
         at += length
         if at > len(head):
-            return count > 0
+            return first or count > 0  # a short head that begins with a frame is believed
     return True
 
 
