@@ -1,36 +1,27 @@
-"""From media to samples: the only module that knows libVLC.
+"""From media to samples: what is decoded, by whom, and how an attempt ends.
 
-Owner thread: `player`, which makes every libVLC call, from the instance on. libVLC's own threads call back into here
-and only push samples into a lane, post an event, or enqueue. One MediaPlayer an attempt, kept until `end`. libVLC is
-given an open file or pipe and the name of a demuxer, never an address, and opens no connection. It decodes at its own
-pace, up to 2 s ahead of real time; when the samples sound is the sound card's business.
+Owner thread: `player`, which makes every libVLC call, from the instance on; what libVLC is told is in `decoding`. One
+MediaPlayer an attempt, kept until `end`. libVLC decodes at its own pace, up to 2 s ahead of real time; when the samples
+sound is the sound card's business.
 """
 
-import ctypes
-import logging
 import os
 import struct
 import threading
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
-
-import vlc
+from typing import Any
 
 from agent import tones
+from agent.decoding import BYTES_A_SAMPLE, RATE_HZ, Decoding, Lane, instance
 from agent.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
 from agent.messages.commands import BuiltinName
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, Event, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason
 
-_log = logging.getLogger(__name__)
-
-CACHING_MS = 2_000
-"""How late libVLC may be before it drops sound: a busy machine lost whole seconds at 300 ms. It delays nothing where
-the bytes are there; with more it drops samples as too early (its limit is 3 s before their time)."""
-CYCLE_LEAD_SAMPLES = 2 * tones.RATE_HZ
+CYCLE_LEAD_SAMPLES = 2 * RATE_HZ
 """Siren and tone are kept 2 s ahead, as libVLC keeps what it decodes."""
 CYCLE_WAKE_S = 0.5
 CYCLE_CHUNK_BYTES = 9_600
@@ -40,121 +31,6 @@ WARM_UP_TIMEOUT_S = 60.0
 """A Zero 2 W reads its plug-ins from a cold SD card in 6 to 12 s; later than this libVLC does not work at all."""
 CLOSE_TIMEOUT_S = 3.0
 _WARM_UP = -1
-_BYTES_A_SAMPLE = 2
-
-_INSTANCE_OPTIONS = (
-    "--quiet",
-    "--ignore-config",
-    "--no-interact",
-    "--no-media-library",
-    "--no-auto-preparse",
-    "--no-metadata-network-access",
-    "--no-lua",
-    "--no-video",
-    "--no-spu",
-    "--no-sub-autodetect-file",
-    "--no-audio-time-stretch",
-)
-_MEDIA_OPTIONS = (
-    f":file-caching={CACHING_MS}",
-    f":live-caching={CACHING_MS}",
-    f":network-caching={CACHING_MS}",
-    ":no-video",
-    ":no-spu",
-)
-
-
-class Lane(Protocol):
-    """Where an attempt's samples go: 48 kHz, 16-bit, mono. One thread pushes; nothing here waits."""
-
-    def push(self, pcm: bytes) -> None:
-        """Append samples."""
-        ...
-
-    def end(self) -> None:
-        """No more come."""
-        ...
-
-    def clear(self) -> None:
-        """None of them may sound any more."""
-        ...
-
-    def available(self) -> int:
-        """Samples that wait in it."""
-        ...
-
-
-class _Decoding:
-    """One MediaPlayer and what it needs to live: C keeps pointers to the callbacks."""
-
-    def __init__(
-        self,
-        *,
-        instance: Any,
-        token: int,
-        fd: int,
-        demuxer: str,
-        lane: Lane,
-        post: Callable[[Event], None],
-        over: Callable[[], None],
-    ) -> None:
-        self.token = token
-        self.lane = lane
-        self.decoded = False
-        self._post = post
-        self._over = over
-        self._fd = fd
-        self._media = instance.media_new_fd(fd)
-        for option in (f":demux={demuxer}", *_MEDIA_OPTIONS):
-            self._media.add_option(option)
-        self._player = instance.media_player_new()
-        self._player.set_media(self._media)
-        self._callbacks = (
-            vlc.CallbackDecorators.AudioPlayCb(self._samples),
-            vlc.CallbackDecorators.AudioPauseCb(_ignore),
-            vlc.CallbackDecorators.AudioResumeCb(_ignore),
-            vlc.CallbackDecorators.AudioFlushCb(_ignore),  # after a drain it means nothing, and nobody seeks
-            vlc.CallbackDecorators.AudioDrainCb(self._drained),
-        )
-        self._player.audio_set_callbacks(*self._callbacks, None)
-        self._player.audio_set_format("S16N", tones.RATE_HZ, 1)
-        self._events = self._player.event_manager()
-        for name in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
-            self._events.event_attach(getattr(vlc.EventType, name), self._ended)
-
-    def play(self) -> None:
-        self._player.play()
-
-    def release(self) -> None:
-        """Stop, free and close; waits for libVLC's threads, so never from a callback."""
-        if self._fd >= 0:
-            self._tell_lost()
-            self._player.stop()
-            self._player.release()
-            self._media.release()
-            os.close(self._fd)
-            self._fd = -1
-
-    def _tell_lost(self) -> None:
-        """Say what libVLC threw away because this process came too late: there is no other trace of it."""
-        statistics = vlc.MediaStats()
-        if self._media.get_stats(statistics) and statistics.lost_abuffers:
-            _log.warning("libVLC fell behind: token %d lost %d blocks", self.token, statistics.lost_abuffers)
-
-    # libVLC's threads.
-
-    def _samples(self, _opaque: object, samples: int, count: int, _pts: int) -> None:
-        self.lane.push(ctypes.string_at(samples, count * _BYTES_A_SAMPLE))
-        if not self.decoded:
-            self.decoded = True
-            if self.token != _WARM_UP:
-                self._post(SamplesDecoded(token=self.token))
-
-    def _drained(self, _opaque: object) -> None:
-        self.lane.end()  # chained streams drain between their parts: a later push opens the lane again
-
-    def _ended(self, _event: object) -> None:
-        self._over()
 
 
 class _Synthesis:
@@ -205,10 +81,6 @@ _SOUNDS: dict[BuiltinName, tones.Synthesis] = {
 }
 
 
-def _ignore(*_: object) -> None:
-    pass
-
-
 class Player:
     """Decodes attempts into lanes. Verbs only enqueue; any thread.
 
@@ -221,7 +93,7 @@ class Player:
         self._open_lane = open_lane
         self._post = post
         self._verbs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._attempts: dict[int, _Decoding | _Synthesis] = {}
+        self._attempts: dict[int, Decoding | _Synthesis] = {}
         self._instance: Any = None
         self._running = True
         self._warm = False
@@ -245,10 +117,7 @@ class Player:
     # The player's thread.
 
     def _run(self) -> None:
-        make: Callable[[list[str]], Any] = vlc.Instance
-        self._instance = make(list(_INSTANCE_OPTIONS))
-        if self._instance is None:
-            raise RuntimeError("libVLC gives no instance: is vlc-plugin-base installed?")
+        self._instance = instance()
         self._warm_up()
         while self._running:
             self._obey()
@@ -269,8 +138,8 @@ class Player:
 
     def _warm_up(self) -> None:
         """Decode a moment of silence: plug-ins are loaded before the first order comes."""
-        samples = bytes(round(WARM_UP_S * tones.RATE_HZ) * _BYTES_A_SAMPLE)
-        rate, width = tones.RATE_HZ, _BYTES_A_SAMPLE
+        samples = bytes(round(WARM_UP_S * RATE_HZ) * BYTES_A_SAMPLE)
+        rate, width = RATE_HZ, BYTES_A_SAMPLE
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * width, width, 8 * width)
         body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
         fd = os.memfd_create("silence", os.MFD_CLOEXEC)
@@ -294,9 +163,14 @@ class Player:
         self._begin(token, fd, demuxer, self._open_lane(token))
 
     def _begin(self, token: int, fd: int, demuxer: str, lane: Lane) -> None:
-        over = partial(self._verbs.put, partial(self._over, token))
-        decoding = _Decoding(
-            instance=self._instance, token=token, fd=fd, demuxer=demuxer, lane=lane, post=self._post, over=over
+        decoding = Decoding(
+            vlc_instance=self._instance,
+            name=f"token {token}",
+            fd=fd,
+            demuxer=demuxer,
+            lane=lane,
+            begun=_nothing if token == _WARM_UP else partial(self._post, SamplesDecoded(token=token)),
+            over=partial(self._verbs.put, partial(self._over, token)),
         )
         self._attempts[token] = decoding
         decoding.play()
@@ -311,7 +185,7 @@ class Player:
     def _over(self, token: int) -> None:
         """The end has come, or libVLC gave up; its event says nothing about whether there was sound."""
         attempt = self._attempts.get(token)
-        if not isinstance(attempt, _Decoding):
+        if not isinstance(attempt, Decoding):
             return
         attempt.release()
         if token == _WARM_UP:
@@ -337,6 +211,10 @@ class Player:
         self._running = False
         for token in list(self._attempts):
             self._end(token)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _open(path: str) -> int:

@@ -19,7 +19,7 @@ FAMILIES = (
     {"link", "broker"},
     {"fetch", "attempt", "cache", "dial", "download", "pump"},
     {"sound_card", "alsa", "playout"},
-    {"player", "demuxers", "tones"},
+    {"player", "decoding", "demuxers", "tones"},
     {"gpio_amp", "gpio_lines"},
 )  # fmt: skip
 """Modules of agent/ that are one thing in several files and may import each other; all others stand alone."""

@@ -52,14 +52,14 @@ class Pole(logging.Handler):
         self.player = Player(open_lane=self.card.lane, post=self.inbox.post)
         self.token = 0
         self._behind = False
-        logging.getLogger("agent.player").addHandler(self)
+        logging.getLogger("agent.decoding").addHandler(self)
         self.inbox.skip_to(PlayerReady, timeout_s=110)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._behind = self._behind or "fell behind" in record.getMessage()
 
     def close(self) -> None:
-        logging.getLogger("agent.player").removeHandler(self)
+        logging.getLogger("agent.decoding").removeHandler(self)
         self.player.close()
         self.card.close()
         super().close()

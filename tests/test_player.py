@@ -61,7 +61,7 @@ class FellBehind(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._said = False
-        logging.getLogger("agent.player").addHandler(self)
+        logging.getLogger("agent.decoding").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._said = self._said or "fell behind" in record.getMessage()
@@ -169,6 +169,12 @@ def test_wav_is_decoded_bit_for_bit(deck: Deck, sounds: Sounds) -> None:
 
 
 def test_flac_is_decoded_bit_for_bit(deck: Deck, sounds: Sounds) -> None:
+    assert np.array_equal(deck.of_file(sounds.file("flac")), sounds.sent)
+
+
+@pytest.mark.parametrize("samples", [5_184, 14_400, 120_000, 119_999])
+def test_the_last_block_of_a_flac_is_decoded_whatever_its_size(deck: Deck, tmp_path: Path, samples: int) -> None:
+    sounds = Sounds(tmp_path, samples / RATE_HZ)
     assert np.array_equal(deck.of_file(sounds.file("flac")), sounds.sent)
 
 
@@ -324,8 +330,8 @@ def test_two_attempts_do_not_disturb_each_other(deck: Deck, sounds: Sounds) -> N
 def test_close_is_idempotent_and_releases_what_is_open(deck: Deck, sounds: Sounds) -> None:
     other = Deck()
     with pipe(sounds.file("mp3").read_bytes(), held_open=True) as media:
-        other.decode(media)
         other.inbox.expect(PlayerReady, timeout_s=110)
+        other.decode(media)
         other.inbox.expect(SamplesDecoded)
         other.player.close()
         wait_until(lambda: not is_open(media.fd), what="the pipe closed", timeout_s=60)

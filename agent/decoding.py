@@ -1,0 +1,217 @@
+"""One media through libVLC: the only module that knows it. Part of player.
+
+Every call is made on the player's thread. libVLC's own threads call back into here and only push samples into a lane,
+post an event, or enqueue. libVLC is given an open file or pipe and the name of a demuxer, never an address, and opens
+no connection.
+"""
+
+import ctypes
+import logging
+import os
+import stat
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import vlc
+
+from agent.demuxers import id3_bytes
+
+_log = logging.getLogger(__name__)
+
+RATE_HZ = 48_000
+BYTES_A_SAMPLE = 2
+CACHING_MS = 2_000
+"""How late libVLC may be before it drops sound: a busy machine lost whole seconds at 300 ms. It delays nothing where
+the bytes are there; with more it drops samples as too early (its limit is 3 s before their time)."""
+FLAC_MIN_BLOCK_AT = 8
+"""Where, behind `fLaC` and the header of its first block, the smallest block of a FLAC stream is told in two bytes."""
+_FLAC_SMALLEST_BLOCK = b"\x00\x10"
+"""16 samples, what the format allows. The told one does not count the last block, yet libVLC 3 takes a last block that
+is smaller for noise and drops it, often with the one before: 120 ms of a file of 3.0 s."""
+_READ_ERROR = -1
+
+_INSTANCE_OPTIONS = (
+    "--quiet",
+    "--ignore-config",
+    "--no-interact",
+    "--no-media-library",
+    "--no-auto-preparse",
+    "--no-metadata-network-access",
+    "--no-lua",
+    "--no-video",
+    "--no-spu",
+    "--no-sub-autodetect-file",
+    "--no-audio-time-stretch",
+)
+_MEDIA_OPTIONS = (
+    f":file-caching={CACHING_MS}",
+    f":live-caching={CACHING_MS}",
+    f":network-caching={CACHING_MS}",
+    ":no-video",
+    ":no-spu",
+)
+
+
+class Lane(Protocol):
+    """Where an attempt's samples go: 48 kHz, 16-bit, mono. One thread pushes; nothing here waits."""
+
+    def push(self, pcm: bytes) -> None:
+        """Append samples."""
+        ...
+
+    def end(self) -> None:
+        """No more come."""
+        ...
+
+    def clear(self) -> None:
+        """None of them may sound any more."""
+        ...
+
+    def available(self) -> int:
+        """Samples that wait in it."""
+        ...
+
+
+def instance() -> Any:
+    """An instance of libVLC, with all that could open a connection switched off. Raises RuntimeError."""
+    make: Callable[[list[str]], Any] = vlc.Instance
+    made = make(list(_INSTANCE_OPTIONS))
+    if made is None:
+        raise RuntimeError("libVLC gives no instance: is vlc-plugin-base installed?")
+    return made
+
+
+class _FlacFile:
+    """A FLAC file as libVLC must see it to play its end: all bytes as they are but for the smallest block's two.
+
+    libVLC reads by these callbacks, on its input thread. C keeps pointers to them.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._at = 0
+        self._size = os.fstat(fd).st_size
+        self._patch_at = id3_bytes(os.pread(fd, 10, 0)) + FLAC_MIN_BLOCK_AT
+        decorators = vlc.CallbackDecorators
+        self.callbacks = (
+            decorators.MediaOpenCb(self._open),
+            decorators.MediaReadCb(self._read),
+            decorators.MediaSeekCb(self._seek),
+            decorators.MediaCloseCb(_ignore),
+        )
+
+    def _open(self, _opaque: object, _data: object, size: Any) -> int:
+        size[0] = self._size
+        self._at = 0
+        return 0
+
+    def _read(self, _opaque: object, buffer: Any, wanted: int) -> int:
+        try:
+            data = bytearray(os.pread(self._fd, wanted, self._at))
+        except OSError:
+            return _READ_ERROR
+        for index, byte in enumerate(_FLAC_SMALLEST_BLOCK, self._patch_at - self._at):
+            if 0 <= index < len(data):
+                data[index] = byte
+        self._at += len(data)
+        ctypes.memmove(buffer, bytes(data), len(data))
+        return len(data)
+
+    def _seek(self, _opaque: object, offset: int) -> int:
+        self._at = offset
+        return 0
+
+
+class Decoding:
+    """One MediaPlayer and what it needs to live: C keeps pointers to the callbacks.
+
+    Args:
+        vlc_instance: from `instance`.
+        name: for the log.
+        fd: an open file or the reading end of a pipe; closed by `release`.
+        demuxer: from `demuxer_for`.
+        lane: takes the samples; pushed to by libVLC's decoder thread.
+        begun: called once with the first samples, on libVLC's thread.
+        over: called at the end or on an error, on libVLC's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        vlc_instance: Any,
+        name: str,
+        fd: int,
+        demuxer: str,
+        lane: Lane,
+        begun: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:
+        self.lane = lane
+        self.decoded = False
+        self._name = name
+        self._begun = begun
+        self._over = over
+        self._fd = fd
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._flac = _FlacFile(fd) if demuxer == "flac" and self._is_file else None
+        self._media = (
+            vlc_instance.media_new_callbacks(*self._flac.callbacks, None)
+            if self._flac
+            else vlc_instance.media_new_fd(fd)
+        )
+        for option in (f":demux={demuxer}", *_MEDIA_OPTIONS):
+            self._media.add_option(option)
+        self._player = vlc_instance.media_player_new()
+        self._player.set_media(self._media)
+        decorators = vlc.CallbackDecorators
+        self._callbacks = (
+            decorators.AudioPlayCb(self._samples),
+            decorators.AudioPauseCb(_ignore),
+            decorators.AudioResumeCb(_ignore),
+            decorators.AudioFlushCb(_ignore),  # after a drain it means nothing, and nobody seeks
+            decorators.AudioDrainCb(self._drained),
+        )
+        self._player.audio_set_callbacks(*self._callbacks, None)
+        self._player.audio_set_format("S16N", RATE_HZ, 1)
+        self._events = self._player.event_manager()
+        for kind in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
+            self._events.event_attach(getattr(vlc.EventType, kind), self._ended)
+
+    def play(self) -> None:
+        """Begin."""
+        self._player.play()
+
+    def release(self) -> None:
+        """Stop, free and close; waits for libVLC's threads, so never from a callback."""
+        if self._fd >= 0:
+            self._tell_lost()
+            self._player.stop()
+            self._player.release()
+            self._media.release()
+            os.close(self._fd)
+            self._fd = -1
+
+    def _tell_lost(self) -> None:
+        """Say what libVLC threw away because this process came too late: there is no other trace of it."""
+        statistics = vlc.MediaStats()
+        if self._media.get_stats(statistics) and statistics.lost_abuffers:
+            _log.warning("libVLC fell behind: %s lost %d blocks", self._name, statistics.lost_abuffers)
+
+    # libVLC's threads.
+
+    def _samples(self, _opaque: object, samples: int, count: int, _pts: int) -> None:
+        self.lane.push(ctypes.string_at(samples, count * BYTES_A_SAMPLE))
+        if not self.decoded:
+            self.decoded = True
+            self._begun()
+
+    def _drained(self, _opaque: object) -> None:
+        if self._is_file:  # a chained relay drains between its parts; its end may be told some 1.5 s later, by `over`
+            self.lane.end()
+
+    def _ended(self, _event: object) -> None:
+        self._over()
+
+
+def _ignore(*_: object) -> None:
+    pass
