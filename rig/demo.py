@@ -132,16 +132,24 @@ def _follow(timeline: Timeline, node: Node, ear: Ear, recorder: Recorder, publis
             _tell_line(timeline, when, line)
         for change in node.switched():
             _tell_relay(timeline, change)
-        with contextlib.suppress(TimeoutError):
-            onset = recorder.wait_for_sound(timeout_s=0.0, since=heard_before)
-            timeline.tell("first sound heard", recorder.time_of(onset), "at the sink")
-        ear.take(0.01)
+        if "first sound heard" not in timeline.told:
+            heard_before = _hear(timeline, recorder, heard_before)
+        ear.take(0.02)
         for outcome in ear.of("command_outcome"):
             if outcome["jti"] == timeline.jti:
                 timeline.tell("outcome received by the server", boottime_s(), f"{outcome['outcome']}, signed")
         for record in ear.of("play_record"):
             detail = f"{record['result']}, {record['played_s']} s, {record['rms_dbfs']} dBFS RMS, signed"
             timeline.tell("record received by the server", boottime_s(), detail)
+
+
+def _hear(timeline: Timeline, recorder: Recorder, since: int) -> int:
+    """Tell of the first sound; what has been listened to need not be listened to again."""
+    listened = len(recorder.samples())
+    with contextlib.suppress(TimeoutError):
+        onset = recorder.wait_for_sound(timeout_s=0.0, since=since)
+        timeline.tell("first sound heard", recorder.time_of(onset), "at the sink")
+    return listened
 
 
 def _complete(timeline: Timeline) -> bool:
