@@ -3,8 +3,8 @@
 Owner thread: `card`, the only one that touches ALSA; it blocks on its queue while the card is closed, and wakes every
 10 ms while it is open. Verbs may be called from any thread and only enqueue; answers are events.
 
-Silence is kept 20 ms ahead of the card, so an item's first sample sounds that soon after `sound`; programme 150 ms, so
-a busy machine does not starve it. Position is samples written less the card's delay. Every `sound` is answered by
+Silence is kept 20 ms ahead of the card, so an item's first sample sounds that soon after `sound`; programme 600 ms, so
+neither a slow SD card nor a busy machine makes a gap in it (ADR 0012). Position is samples written less the card's delay. Every `sound` is answered by
 exactly one `SoundEnded`, which comes when the item's last sample has left the card. Times are CLOCK_BOOTTIME in s.
 """
 
@@ -31,14 +31,14 @@ from agent.playout import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane, Soundin
 
 _log = logging.getLogger(__name__)
 
-BUFFER_SAMPLES = 9_600
-"""200 ms: what the card holds at most."""
+BUFFER_SAMPLES = 33_600
+"""700 ms: what the card holds at most. One that cannot hold so much is used with what it has."""
 SILENCE_AHEAD_SAMPLES = 960
 """20 ms: the wait for the first sample of an item. A card that runs dry on it is given 10 ms more each time."""
 SILENCE_AHEAD_MAX_SAMPLES = 4_800
 """100 ms: a card that needs more has another fault."""
-PROGRAMME_AHEAD_SAMPLES = 7_200
-"""150 ms: leaves a period's room in the buffer."""
+PROGRAMME_AHEAD_SAMPLES = 28_800
+"""600 ms: longer than this process, or the machine below it, stands still on a bad day."""
 TURN_S = 0.010
 RETRY_S = 1.0
 """A card that is busy, or not plugged in, is looked for this often."""
@@ -114,7 +114,7 @@ class SoundCard:
         self._verbs.put(partial(self._sound, token, gain_percent, max_samples))
 
     def set_gain(self, token: int, gain_percent: int) -> None:
-        """Another gain for what sounds, over 10 ms. What the card already holds (150 ms) keeps the old one."""
+        """Another gain for what sounds, over 10 ms. What the card already holds (600 ms) keeps the old one."""
         self._verbs.put(partial(self._set_gain, token, gain_percent))
 
     def silence(self, token: int) -> None:

@@ -96,6 +96,10 @@ class Daemon:
                 "--daemonize=no",
                 "--exit-idle-time=-1",
                 "--use-pid-file=no",
+                # As root it would take real-time priority and, with it, a limit of 200 ms of processor time without
+                # a sleep (RLIMIT_RTTIME): where the host holds a virtual machine still that long, the kernel kills it.
+                "--realtime=no",
+                "--no-cpu-limit",
                 "-F",
                 "/dev/null",
             ]
@@ -204,9 +208,11 @@ class Recorder:
         return np.frombuffer(bytes(self._heard[since * 2 : len(self._heard) // 2 * 2]), dtype="<i2")
 
     def wait(self, condition: Callable[[], bool], *, what: str, timeout_s: float) -> None:
-        """Listen until `condition` holds. Raises TimeoutError, naming `what`."""
+        """Listen until `condition` holds. Raises TimeoutError, naming `what`; RuntimeError if parec is gone."""
         deadline = time.monotonic() + timeout_s
         while not condition():
+            if (code := self._child.poll()) is not None:
+                raise RuntimeError(f"{what}: parec ended with {code}: is the sound server gone?")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not within {timeout_s} s")
             self._take(0.02)
