@@ -4,8 +4,9 @@ Owner thread: `card`, the only one that touches ALSA; it blocks on its queue whi
 10 ms while it is open. Verbs may be called from any thread and only enqueue; answers are events.
 
 Silence is kept 20 ms ahead of the card, so an item's first sample sounds that soon after `sound`; programme 600 ms, so
-neither a slow SD card nor a busy machine makes a gap in it (ADR 0012). Position is samples written less the card's delay. Every `sound` is answered by
-exactly one `SoundEnded`, which comes when the item's last sample has left the card. Times are CLOCK_BOOTTIME in s.
+neither a slow SD card nor a busy machine makes a gap in it (ADR 0012). Position is samples written less the card's
+delay. Every `sound` is answered by exactly one `SoundEnded`, which comes when the item's last sample has left the card.
+Times are CLOCK_BOOTTIME in s.
 """
 
 import logging

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from bench import idle, latency, verify
-from rig.calm import Probe
-from rig.sound import Daemon
+from rig.calm import Machine
+from rig.sound import Daemon, boottime_s
 from rig.village import Station
 
 
@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument("part", nargs="*", help="default: all")
     wanted = parser.parse_args().part or [*parts, "verify"]
     print(f"{platform.machine()}, Python {platform.python_version()}; a Pi Zero 2 W is taken as 12 times slower")
-    with Probe() as probe:
+    since_s = boottime_s()
+    with Machine() as machine:
         if "verify" in wanted:
             verify.run()
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:
@@ -26,7 +27,10 @@ def main() -> None:
                 if name in wanted:
                     with Station(Path(folder) / name) as station:
                         part(station, sound)
-    print(f"\nthe machine was late by {probe.worst_ms:.0f} ms at worst while this was measured")
+        until_s = boottime_s()
+        stalled_s, worst_s = machine.stalled_s(since_s, until_s), machine.worst_s(since_s, until_s)
+        share = stalled_s / (until_s - since_s)
+        print(f"\nmeanwhile the machine stood still for {share:.0%} of the time, {worst_s:.2f} s at worst")
 
 
 main()

@@ -43,10 +43,32 @@ def test_a_hole_is_measured() -> None:
     assert heard(SOURCE, recorded(cut)).within_lost_ms == pytest.approx(100, abs=6)
 
 
-def test_a_pause_put_in_between_loses_the_rest() -> None:
-    torn = np.concatenate([SOURCE[:30_000], np.zeros(4_800, np.int16), SOURCE[30_000:]])
-    found = heard(SOURCE, recorded(torn.astype(np.int16)))
-    assert found.tail_lost_ms > 300
+def torn(at: int, pause: int, skipped: int = 0) -> Samples:
+    parts = [SOURCE[:at], np.zeros(pause, np.int16), SOURCE[at + skipped :]]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("at", [1_000, 15_000, 30_000, 47_000])
+def test_a_pause_put_in_between_is_a_gap_and_loses_nothing(at: int) -> None:
+    found = heard(SOURCE, recorded(torn(at, 4_800)))
+    assert found.gap_ms == pytest.approx(100, abs=3)
+    assert found.within_lost_ms <= 3
+    assert max(found.head_lost_ms, found.tail_lost_ms) <= 1
+
+
+@pytest.mark.parametrize("pause", [0, 960, 48_000])
+@pytest.mark.parametrize("skipped_ms", [20, 200])
+def test_a_skip_is_lost_whatever_the_pause_at_it(pause: int, skipped_ms: int) -> None:
+    found = heard(SOURCE, recorded(torn(24_000, pause, skipped_ms * 48)))
+    assert found.within_lost_ms == pytest.approx(skipped_ms, abs=3)
+    assert max(found.head_lost_ms, found.tail_lost_ms) <= 1
+
+
+def test_a_head_lost_before_a_pause_is_not_taken_for_the_rest() -> None:
+    found = heard(SOURCE, recorded(torn(20_000, 9_600)[50 * 48 :]))
+    assert found.head_lost_ms == pytest.approx(50, abs=3)
+    assert found.gap_ms == pytest.approx(200, abs=3)
+    assert max(found.within_lost_ms, found.tail_lost_ms) <= 3
 
 
 def test_gain_is_measured() -> None:

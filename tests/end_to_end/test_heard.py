@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Source, Stop
+from rig.calm import Machine
 from rig.heard import heard, sounding
 from rig.sound import RATE_HZ, Daemon, boottime_s, wait_until
 from rig.village import Ear, Node, Station
@@ -18,6 +19,8 @@ from tests.sounds import Sounds
 SECONDS = 2.0
 EARS_MS = 20.0
 """How exactly the recorder knows when a sample sounded."""
+CARD_LASTS_S = 0.5
+"""What the card holds while the machine stands still; without that, no gap is forgiven."""
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
 serial = itertools.count()
 
@@ -57,14 +60,14 @@ def order(source: Source, max_duration_s: int = 30) -> Play:
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac"])
 def test_head_and_tail_arrive_from_the_first_item_after_start_on(
-    station: Station, sound: Daemon, sounds: Sounds, web: WebServer, kind: str
+    station: Station, sound: Daemon, sounds: Sounds, web: WebServer, machine: Machine, kind: str
 ) -> None:
     """At most 10 ms are lost at either end, the first item of a fresh process included."""
     with Node(station, sound) as node, station.listen() as ear, sound.recorder() as recorder:
         for _ in ("first after start", "second"):
             wait_until(lambda: not node.relay_on, what="relay off")
             play = order(source_of(sounds.file(kind), web))
-            since = len(recorder.samples())
+            since, sent_s = len(recorder.samples()), boottime_s()
             station.send(station.sign(play))
             record = ear.record(play.item)
             recorder.listen(0.3)
@@ -72,31 +75,35 @@ def test_head_and_tail_arrive_from_the_first_item_after_start_on(
             assert what.head_lost_ms <= 10.0
             assert what.tail_lost_ms <= 10.0
             assert what.within_lost_ms == 0.0
-            assert (record["result"], record["underruns"]) == ("played", 0)
+            assert record["result"] == "played"
+            assert what.gap_ms == 0.0 or machine.worst_s(sent_s, boottime_s()) > CARD_LASTS_S
             assert record["played_s"] == pytest.approx(SECONDS, abs=0.06)
 
 
 def test_the_relay_is_on_before_and_off_after_the_sound(
-    station: Station, sound: Daemon, sounds: Sounds, web: WebServer, node: Node, ear: Ear
+    station: Station, sound: Daemon, sounds: Sounds, web: WebServer, node: Node, ear: Ear, machine: Machine
 ) -> None:
     with sound.recorder() as recorder:
         seen = len(node.switched())
         play = order(source_of(sounds.file("wav"), web))
         station.send(station.sign(play))
         record = ear.record(play.item)
-        recorder.listen(1.0)
+        wait_until(lambda: not node.relay_on, what="relay off")
+        recorder.listen(0.3)
         on, off = node.switched()[seen:]
         ((first, after_last),) = sounding(recorder.samples())
         heard_s, silent_s = recorder.time_of(first), recorder.time_of(after_last)
         assert (on.on, off.on) == (True, False)
         assert heard_s - on.at_s >= 0.200 - EARS_MS / 1_000, "relay on >= warm_up_ms before the first sample"
-        assert heard_s - on.at_s < 0.400
-        assert 0.5 - EARS_MS / 1_000 <= off.at_s - silent_s < 0.8, "linger, then off"
-        assert record["amplifier_on_s"] == pytest.approx(silent_s - on.at_s, abs=0.3)
+        assert machine.ours_s(on.at_s, heard_s) < 0.400
+        assert off.at_s - silent_s >= 0.5 - EARS_MS / 1_000, "linger, then off"
+        assert machine.ours_s(silent_s, off.at_s) < 0.800
+        late_s = machine.stalled_s(on.at_s, off.at_s)
+        assert -0.3 < record["amplifier_on_s"] - (silent_s - on.at_s) < 0.3 + late_s
 
 
 def test_stop_opens_the_relay_within_100_ms_and_nothing_sounds_with_the_relay_off(
-    station: Station, sound: Daemon, node: Node, ear: Ear
+    station: Station, sound: Daemon, node: Node, ear: Ear, machine: Machine
 ) -> None:
     with sound.recorder() as recorder:
         seen, lines = len(node.switched()), len(node.log)
@@ -110,7 +117,7 @@ def test_stop_opens_the_relay_within_100_ms_and_nothing_sounds_with_the_relay_of
         recorder.listen(0.5)
         _, off = node.switched()[seen:]
         ((_, after_last),) = sounding(recorder.samples())
-        assert off.at_s - received_s <= 0.100
+        assert machine.ours_s(received_s, off.at_s) <= 0.100
         assert recorder.time_of(after_last) - off.at_s <= EARS_MS / 1_000
         assert (record["result"], record["reason"], record["detail"]) == ("stopped", "stopped", "enough")
 
