@@ -26,7 +26,7 @@ def main() -> None:
             for name, part in parts.items():
                 if name in wanted:
                     with Station(Path(folder) / name) as station:
-                        part(station, sound)
+                        part(station, sound, machine)
         until_s = boottime_s()
         stalled_s, worst_s = machine.stalled_s(since_s, until_s), machine.worst_s(since_s, until_s)
         share = stalled_s / (until_s - since_s)

@@ -1,6 +1,7 @@
 """From the published command to the first sample at the sink: the node, libVLC alone, and mosquitto_sub piped to mpv.
 
-Taken in turn, so that all see the same machine. A start with an underrun does not count and is told.
+Taken in turn, so that all see the same machine; beside what the clock says stands what is left without the machine's
+own stalls. Publishers are connected before. Underruns are told: a run with one fails the budget.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ from typing import Self
 import vlc
 
 from agent.messages.commands import File, Kind, Play, Source
+from rig.calm import Machine
 from rig.heard import encode, sweep, write_wav
 from rig.sound import Daemon, Recorder, boottime_s
-from rig.village import Ear, Node, Station
+from rig.village import Ear, Node, Station, command_topic
 from rig.web import WebServer, serve
 
 ROUNDS = 20
@@ -27,18 +29,22 @@ SECONDS = 1.0
 BETWEEN_S = 0.3
 
 
-def run(station: Station, sound: Daemon) -> None:
+Span = tuple[float, float]
+
+
+def run(station: Station, sound: Daemon, machine: Machine) -> None:
     """Print p50 and p95 of each, in ms."""
     mp3 = encode(write_wav(station.folder / "sweep.wav", sweep(SECONDS)), station.folder / "sweep.mp3", "-b:a", "128k")
     body = mp3.read_bytes()
     amplifier = {"main": {"gpio": 17, "active": "high", "warm_up_ms": 0, "linger_ms": 100, "min_off_ms": 0}}
-    figures: dict[str, list[float]] = {"Loa, order to sink": [], "libVLC alone": [], "mosquitto_sub | mpv": []}
+    figures: dict[str, list[Span]] = {"Loa, order to sink": [], "libVLC alone": [], "mosquitto_sub | mpv": []}
     underruns = 0
     with (
         WebServer({"/sweep.mp3": serve(body)}) as web,
         Node(station, sound, changes={"amplifier": amplifier}) as node,
         station.listen() as ear,
         sound.recorder() as recorder,
+        station.broker.publisher(station.control, command_topic(node.name)) as send,
         _LibVlc(sound) as alone,
         _Mpv(station, sound, mp3) as mpv,
     ):
@@ -46,31 +52,33 @@ def run(station: Station, sound: Daemon) -> None:
         for number in range(ROUNDS + 1):
             play = Play(f"bench-{number}", Kind.NORMAL, "bench", (source,), 10)
             envelope = station.sign(play).envelope
-            took_ms = _first_sound_ms(recorder, lambda envelope=envelope: station.send(envelope))  # type: ignore[misc]
-            record = ear.record(play.item)
-            underruns += record["underruns"]
+            ours = _first_sound(recorder, lambda envelope=envelope: send(envelope))  # type: ignore[misc]
+            underruns += ear.record(play.item).get("underruns", 0)
             _wait_off(node, ear)
-            alone_ms = _first_sound_ms(recorder, lambda: alone.play(mp3))
-            mpv_ms = _first_sound_ms(recorder, mpv.play)
+            spans = (ours, _first_sound(recorder, lambda: alone.play(mp3)), _first_sound(recorder, mpv.play))
             if number:  # the first of each fetches the file and warms everything
-                for name, value in zip(figures, (took_ms, alone_ms, mpv_ms), strict=True):
-                    figures[name].append(value)
-    print(f"\ncommand published -> first sample at the sink, warm-up 0, {ROUNDS} rounds (publishing by mosquitto_pub)")
-    for name, values in figures.items():
-        print(f"  {name:<22} p50 {statistics.median(values):7.1f} ms   p95 {_p95(values):7.1f} ms")
+                for name, span in zip(figures, spans, strict=True):
+                    figures[name].append(span)
+    print(f"\ncommand published -> first sample at the sink, warm-up 0, {ROUNDS} rounds, in ms")
+    print(f"  {'':<22} {'p50':>7} {'p95':>7}   without the machine's stalls {'p50':>7} {'p95':>7}")
+    for name, spans_of in figures.items():
+        clock = [(heard_s - began_s) * 1_000 for began_s, heard_s in spans_of]
+        share = [machine.ours_s(*span) * 1_000 for span in spans_of]
+        print(f"  {name:<22} {_p50_p95(clock)} {'':<30} {_p50_p95(share)}")
     print(f"  underruns in all: {underruns}")
 
 
-def _p95(values: list[float]) -> float:
-    return sorted(values)[max(0, round(0.95 * len(values)) - 1)]
+def _p50_p95(values: list[float]) -> str:
+    p95 = sorted(values)[max(0, round(0.95 * len(values)) - 1)]
+    return f"{statistics.median(values):7.1f} {p95:7.1f}"
 
 
-def _first_sound_ms(recorder: Recorder, begin: Callable[[], None]) -> float:
+def _first_sound(recorder: Recorder, begin: Callable[[], None]) -> Span:
     recorder.wait_for_silence(quiet_s=BETWEEN_S, timeout_s=20)
     since = len(recorder.samples())
     began_s = boottime_s()
     begin()
-    return (recorder.time_of(recorder.wait_for_sound(timeout_s=20, since=since)) - began_s) * 1_000
+    return began_s, recorder.time_of(recorder.wait_for_sound(timeout_s=20, since=since))
 
 
 def _wait_off(node: Node, ear: Ear) -> None:
@@ -105,7 +113,8 @@ class _Mpv:
     """The shell's way: mosquitto_sub prints a line, mpv is started with the file."""
 
     def __init__(self, station: Station, sound: Daemon, path: Path) -> None:
-        self._station = station
+        self._stack = contextlib.ExitStack()
+        self._publish = self._stack.enter_context(station.broker.publisher(station.control, "bench/mpv"))
         identity = station.authority.client("shell-node")
         script = (
             f"mosquitto_sub -h localhost -p {station.broker.port} --cafile {station.authority.ca} "
@@ -119,9 +128,10 @@ class _Mpv:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(5)
 
     def play(self) -> None:
-        self._station.broker.publish(self._station.control, "bench/mpv", b"play\n")
+        self._publish(b"play")

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -203,6 +205,22 @@ class Broker:
         done = subprocess.run(arguments, input=payload, capture_output=True, timeout=CLIENT_WAIT_S, check=False)
         if done.returncode != 0 or done.stderr:
             raise BrokerError(f"mosquitto_pub to {topic}: {done.stderr.decode(errors='replace')}")
+
+    @contextmanager
+    def publisher(self, identity: Identity, topic: str) -> Iterator[Callable[[bytes], None]]:
+        """A mosquitto_pub that stays connected: each line it is given is a message (QoS 1). For what is timed."""
+        command = ["mosquitto_pub", *self._client_arguments(identity), "-t", topic, "-q", "1", "-l"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+            assert child.stdin
+            pipe = child.stdin
+
+            def publish(line: bytes) -> None:
+                pipe.write(line.rstrip(b"\n") + b"\n")
+                pipe.flush()
+
+            yield publish
+            pipe.close()
+            child.wait(CLIENT_WAIT_S)
 
     def listen(self, identity: Identity, *topics: str, client_id: str | None = None) -> "Listener":
         """A mosquitto_sub with this certificate, already subscribed; with a `client_id` its session persists."""

@@ -36,6 +36,11 @@ READY_WAIT_S = 60.0
 COMMAND_WAIT_S = 60.0
 
 
+def command_topic(node: str) -> str:
+    """Where this node of the site takes its orders."""
+    return f"loa/v1/{SITE}/command/node/{node}"
+
+
 class Sound(Protocol):
     """Where a node's sound goes."""
 
@@ -132,7 +137,7 @@ class Station:
     def send(self, order: orders.Order | bytes, *, node: str = "hd-03", retain: bool = False) -> None:
         """Publish an envelope (or any bytes) to a node's command topic, by mosquitto_pub."""
         payload = order if isinstance(order, bytes) else order.envelope
-        self.broker.publish(self.control, f"loa/v1/{SITE}/command/node/{node}", payload, retain=retain)
+        self.broker.publish(self.control, command_topic(node), payload, retain=retain)
 
 
 class Ear:
