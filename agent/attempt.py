@@ -8,6 +8,7 @@ Invariant: a worker waits for the outside only in `wait_for` or `receive`, so no
 import os
 import select
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -68,6 +69,7 @@ class Attempt:
         self._window_s = 0.0
         self._window_bytes = 0
         self._missing_bytes = 0
+        self._alarm: tuple[float, Callable[[], None]] | None = None
 
     def begin(self, wake_fd: int) -> None:
         """Become the worker's whose eventfd this is.
@@ -137,6 +139,18 @@ class Attempt:
         assert answer is not None, "None is put by cancel only"
         return answer
 
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        """Do this once, amid the first wait that lasts until `when_s` (monotonic).
+
+        A wait deep inside a parser of HTTP cannot be left and taken up again. `action` raises nothing.
+        """
+        self._alarm = when_s, action
+
+    def _ring(self) -> None:
+        if self._alarm is not None and time.monotonic() >= self._alarm[0]:
+            action, self._alarm = self._alarm[1], None
+            action()
+
     def wait_for(self, fd: int, events: int, until_s: float | None = None) -> bool:
         """Wait until `fd` is ready (True) or `until_s` (monotonic) has come (False).
 
@@ -146,13 +160,15 @@ class Attempt:
             SourceError: the deadline came first.
             CancelledError: given up.
         """
-        end_s = self._deadline_s if until_s is None else min(until_s, self._deadline_s)
-        while not self._poll(fd, events, end_s):
+        while True:
+            self._ring()
+            end_s = self._deadline_s if until_s is None else min(until_s, self._deadline_s)
+            if self._poll(fd, events, min(end_s, self._alarm[0]) if self._alarm else end_s):
+                return True
             if time.monotonic() >= self._deadline_s:
                 raise self._late
             if time.monotonic() >= end_s:
                 return False
-        return True
 
     def wait_for_reader(self, fd: int) -> None:
         """Wait, as long as it takes, until the pipe `fd` takes bytes or its reader is gone.

@@ -64,17 +64,18 @@ def pump(attempt: Attempt, answer: Answer, deliver: Deliver) -> str | None:
         attempt.check()
         delivered = True
         deliver(read_fd, head[:HEAD_BYTES])
-        data = body.read_lead(head, _lead_bytes(answer, attempt.limits.lead_s))
-        while data:
-            _write(attempt, write_fd, data)
+        outlet = _Outlet(attempt, write_fd, enough_bytes=_lead_bytes(answer, attempt.limits.lead_s))
+        attempt.at(body.first_s + attempt.limits.lead_s, outlet.release)
+        data = head
+        while data and not outlet.gone:
+            outlet.put(data)
             data = body.read()
-    except BrokenPipeError:
-        return None
+        outlet.release()
     finally:
         os.close(write_fd)
         if not delivered:
             os.close(read_fd)
-    return body.end
+    return None if outlet.gone else body.end
 
 
 def _require_stream(answer: Answer) -> None:
@@ -101,7 +102,7 @@ class _Body:
     def __init__(self, attempt: Attempt, answer: Answer) -> None:
         self._attempt = attempt
         self._answer = answer
-        self._first_s = 0.0
+        self.first_s = 0.0
         self.end = "the stream has ended"
 
     def read(self) -> bytes:
@@ -116,27 +117,51 @@ class _Body:
     def read_head(self) -> bytes:
         """At least HEAD_ENOUGH_BYTES, or all there is."""
         head = self.read()
-        self._first_s = time.monotonic()
+        self.first_s = time.monotonic()
         self._attempt.expect_body(self._attempt.limits.relay_bytes_per_s)
         while head and len(head) < HEAD_ENOUGH_BYTES and (data := self.read()):
             head += data
         return head
 
-    def read_lead(self, head: bytes, enough_bytes: int) -> bytes:
-        """The head and what follows, until there is enough, or `lead_s` have passed since the first byte."""
-        lead = bytearray(head)
-        until_s = self._first_s + self._attempt.limits.lead_s
-        while len(lead) < enough_bytes and time.monotonic() < until_s and (data := self.read()):
-            lead += data
-        return bytes(lead)
 
+class _Outlet:
+    """The pipe's writing end: keeps the lead back, then passes everything on as it comes."""
 
-def _write(attempt: Attempt, fd: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
+    def __init__(self, attempt: Attempt, fd: int, *, enough_bytes: int) -> None:
+        self._attempt = attempt
+        self._fd = fd
+        self._enough_bytes = enough_bytes
+        self._lead: bytearray | None = bytearray()
+        self.gone = False
+        """Nobody reads any more."""
+
+    def put(self, data: bytes) -> None:
+        if self._lead is None:
+            self._write(data)
+            return
+        self._lead += data
+        if len(self._lead) >= self._enough_bytes:
+            self.release()
+
+    def release(self) -> None:
+        """Let the lead go. Idempotent; raises nothing but CancelledError, because it is called amid a wait."""
+        lead, self._lead = self._lead, None
+        if lead:
+            self._write(lead)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        left = memoryview(data)
         try:
-            left = left[os.write(fd, left) :]
+            while left and not self.gone:
+                left = self._write_some(left)
+        except BrokenPipeError:
+            self.gone = True
+
+    def _write_some(self, left: memoryview) -> memoryview:
+        try:
+            return left[os.write(self._fd, left) :]
         except BlockingIOError:
-            attempt.wait_for_reader(fd)
+            self._attempt.wait_for_reader(self._fd)
             # The server was not listened to meanwhile: its time begins anew.
-            attempt.expect_body(attempt.limits.relay_bytes_per_s)
+            self._attempt.expect_body(self._attempt.limits.relay_bytes_per_s)
+            return left

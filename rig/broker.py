@@ -7,32 +7,22 @@ the same ports; its log is a file. Each process is ended by its own handle and w
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
 from rig.certificates import Authority, Identity
+from rig.listener import STOP_WAIT_S, BrokerError, Listener, end
 
 READY_WAIT_S = 30.0
 """Longest wait for the broker to listen: 30 ms on an idle machine."""
-STOP_WAIT_S = 10.0
-"""Longest wait for a process that was asked to end."""
 CLIENT_WAIT_S = 30.0
-"""Longest run of one mosquitto_pub, and longest wait of a subscriber to be let in."""
-HEAR_WAIT_S = 20.0
-"""Longest wait for one message: milliseconds on an idle machine."""
+"""Longest run of one mosquitto_pub."""
 _FIRST_START_TRIES = 5
 """Another process may take the free port between choosing it and listening on it."""
-
-
-class BrokerError(RuntimeError):
-    """mosquitto, or one of its clients, did not do what it should; the message holds what it said."""
 
 
 class Broker:
@@ -115,7 +105,7 @@ class Broker:
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if that is not enough. Idempotent."""
         if self._process is not None:
-            _end(self._process)
+            end(self._process)
             self._process = None
 
     def restart(self) -> None:
@@ -222,109 +212,13 @@ class Broker:
             pipe.close()
             child.wait(CLIENT_WAIT_S)
 
-    def listen(self, identity: Identity, *topics: str, client_id: str | None = None) -> "Listener":
-        """A mosquitto_sub with this certificate, already subscribed; with a `client_id` its session persists."""
+    def listen(self, identity: Identity, *topics: str, client_id: str | None = None) -> Listener:
+        """A mosquitto_sub with this certificate, already subscribed; with a `client_id` it outlives the broker."""
         return Listener(self._client_arguments(identity), topics, client_id)
 
     def _client_arguments(self, identity: Identity) -> list[str]:
         files = ["--cafile", self._authority.ca, "--cert", identity.certificate, "--key", identity.key]
         return ["-h", "localhost", "-p", str(self.port), "-V", "5", *(str(part) for part in files)]
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One message as an independent client received it."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retained: bool
-
-
-class Listener:
-    """A running mosquitto_sub; `with` ends it. Its lines are read by a thread into a queue."""
-
-    def __init__(self, arguments: list[str], topics: tuple[str, ...], client_id: str | None) -> None:
-        session = [] if client_id is None else ["-i", client_id, "-c", "-x", "3600"]
-        wanted = [part for topic in topics for part in ("-t", topic)]
-        self._process = subprocess.Popen(
-            # Payloads in hexadecimal: any bytes, one message a line. -d tells when the subscription stands.
-            # stdbuf: it would keep its lines for itself until there are 4 KiB of them.
-            [
-                "stdbuf",
-                "-oL",
-                "mosquitto_sub",
-                *arguments,
-                *session,
-                *wanted,
-                "-q",
-                "1",
-                "-d",
-                "-F",
-                "HEARD %r %q %t %x",
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-        )
-        self._heard: SimpleQueue[Heard] = SimpleQueue()
-        self._subscribed = threading.Event()
-        self._said: list[str] = []
-        self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
-        self._thread.start()
-        if not self._subscribed.wait(CLIENT_WAIT_S):
-            self.close()
-            raise BrokerError(f"mosquitto_sub was not let in: {' '.join(self._said)}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def next(self, timeout_s: float = HEAR_WAIT_S) -> Heard:
-        """The next message, in the order of arrival.
-
-        Raises:
-            BrokerError: none came in time.
-        """
-        try:
-            return self._heard.get(timeout=timeout_s)
-        except Empty:
-            raise BrokerError(f"nothing heard within {timeout_s} s: {' '.join(self._said)}") from None
-
-    def empty(self) -> bool:
-        """Whether nothing more has been heard so far."""
-        return self._heard.empty()
-
-    def close(self) -> None:
-        """Idempotent."""
-        _end(self._process)
-        self._thread.join(STOP_WAIT_S)
-        assert self._process.stdout is not None, "it was opened as a pipe"
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None, "it was opened as a pipe"
-        for line in self._process.stdout:
-            words = line.rstrip("\n").split(" ")
-            if words[0] == "HEARD":
-                _, retained, qos, topic, payload = words
-                self._heard.put(Heard(topic, bytes.fromhex(payload), int(qos), retained == "1"))
-            else:
-                self._said.append(line.strip())
-                if words[0] == "Subscribed":
-                    self._subscribed.set()
-
-
-def _end(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_WAIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_WAIT_S)
 
 
 def _free_ports() -> tuple[int, int]:

@@ -24,8 +24,9 @@ import yaml
 from agent.messages.commands import AnyCommand
 from control import keys as control_keys
 from control import orders
-from rig.broker import Broker, BrokerError, Listener
+from rig.broker import Broker
 from rig.certificates import Authority
+from rig.listener import BrokerError, Listener
 from rig.sound import boottime_s, wait_until
 
 SITE = "hoang-dao"
@@ -274,6 +275,7 @@ class Node:
     def start(self, *, wait: bool = True) -> None:
         """Start the process; return once it says that it is ready and the link is up."""
         since = len(self.log)
+        self._let_go()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
             env={**self.sound.environment, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "", **self.environment},
@@ -339,10 +341,14 @@ class Node:
             self._process.kill()
             self._process.wait()
             raise
-        self._reader.join(STOP_WAIT_S)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        self._let_go()
         return code
+
+    def _let_go(self) -> None:
+        """Read the log of a process that has ended to its end."""
+        if self._process is not None and self._process.stderr is not None:
+            self._reader.join(STOP_WAIT_S)
+            self._process.stderr.close()
 
     def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run `loa-agent ARGUMENTS --config` of this node."""

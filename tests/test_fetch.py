@@ -449,6 +449,14 @@ def test_after_the_lead_time_what_is_there_is_passed_on(tmp_path: Path) -> None:
         os.close(ready.fd)
 
 
+def test_a_stream_that_stalls_within_its_lead_is_passed_on_before_it_is_given_up(tmp_path: Path) -> None:
+    limits = Limits(first_byte_s=60, connect_s=60, stall_s=3, lead_s=0.2)
+    with WebServer({"/live": stall_after(RADIO, 40_000, {})}) as web, Fetching(tmp_path, limits=limits) as fetching:
+        fetching.fetch.open_stream(1, Relay(uri=web.uri("/live")))
+        assert read_to_end(fetching.stream().fd) == RADIO[:40_000]
+        assert fetching.reason(1) is Reason.STALLED
+
+
 def test_a_stream_shorter_than_a_head_is_shown_as_it_is(tmp_path: Path) -> None:
     playlist = b"#EXTM3U\nhttp://127.0.0.1/segment.ts\n"
     with WebServer({"/live": serve(playlist)}) as web, Fetching(tmp_path) as fetching:
