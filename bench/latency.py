@@ -15,17 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import vlc
 
 from agent.messages.commands import File, Kind, Play, Source
 from rig.calm import Machine
 from rig.heard import encode, sweep, write_wav
-from rig.sound import Daemon, Recorder, boottime_s
+from rig.sound import RATE_HZ, SILENCE_PEAK, Daemon, Recorder, Samples, boottime_s
 from rig.village import Ear, Node, Station, command_topic
 from rig.web import WebServer, serve
 
 ROUNDS = 20
 SECONDS = 1.0
+WHOLE_S = 0.9
+"""So much of it above silence: all but the zero crossings, and what a player may lose."""
 BETWEEN_S = 0.3
 
 
@@ -74,11 +77,19 @@ def _p50_p95(values: list[float]) -> str:
 
 
 def _first_sound(recorder: Recorder, begin: Callable[[], None]) -> Span:
-    recorder.wait_for_silence(quiet_s=BETWEEN_S, timeout_s=20)
     since = len(recorder.samples())
     began_s = boottime_s()
     begin()
-    return began_s, recorder.time_of(recorder.wait_for_sound(timeout_s=20, since=since))
+    first = recorder.wait_for_sound(timeout_s=20, since=since)
+    # To its end, by what was heard and not by a pause: a machine that stands still puts pauses into it.
+    with contextlib.suppress(TimeoutError):
+        recorder.wait(lambda: _loud(recorder.samples(first)) >= WHOLE_S * RATE_HZ, what="the end", timeout_s=6)
+    recorder.wait_for_silence(quiet_s=BETWEEN_S, timeout_s=20)
+    return began_s, recorder.time_of(first)
+
+
+def _loud(samples: Samples) -> int:
+    return int(np.count_nonzero(np.abs(samples.astype(np.int32)) > SILENCE_PEAK))
 
 
 def _wait_off(node: Node, ear: Ear) -> None:

@@ -91,8 +91,8 @@ def test_the_relay_is_on_before_and_off_after_the_sound(
         wait_until(lambda: not node.relay_on, what="relay off")
         recorder.listen(0.3)
         on, off = node.switched()[seen:]
-        ((first, after_last),) = sounding(recorder.samples())
-        heard_s, silent_s = recorder.time_of(first), recorder.time_of(after_last)
+        stretches = sounding(recorder.samples())
+        heard_s, silent_s = recorder.time_of(stretches[0][0]), recorder.time_of(stretches[-1][1])
         assert (on.on, off.on) == (True, False)
         assert heard_s - on.at_s >= 0.200 - EARS_MS / 1_000, "relay on >= warm_up_ms before the first sample"
         assert machine.ours_s(on.at_s, heard_s) < 0.400
@@ -116,7 +116,7 @@ def test_stop_opens_the_relay_within_100_ms_and_nothing_sounds_with_the_relay_of
         record = ear.record(play.item)
         recorder.listen(0.5)
         _, off = node.switched()[seen:]
-        ((_, after_last),) = sounding(recorder.samples())
+        _, after_last = sounding(recorder.samples())[-1]
         assert machine.ours_s(received_s, off.at_s) <= 0.100
         assert recorder.time_of(after_last) - off.at_s <= EARS_MS / 1_000
         assert (record["result"], record["reason"], record["detail"]) == ("stopped", "stopped", "enough")
@@ -172,6 +172,6 @@ def test_the_tone_is_cut_at_its_maximum_duration_to_the_sample(
         station.send(station.sign(play))
         record = ear.record(play.item)
         recorder.listen(0.5)
-        ((first, after_last),) = sounding(recorder.samples())
-        assert after_last - first == pytest.approx(RATE_HZ, abs=RATE_HZ // 100)
+        sounded = sum(end - start for start, end in sounding(recorder.samples()))
+        assert sounded == pytest.approx(RATE_HZ, abs=RATE_HZ // 100)
         assert (record["played_s"], record["reason"]) == (1.0, "max_duration")
