@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from control import cli_keys, cli_orders, cli_time, cli_trust, cli_trust_sign, cli_watch
+from control import cli_keys, cli_orders, cli_time, cli_trust, cli_trust_send, cli_trust_sign, cli_watch
 from control.problems import Problem
 from control.sending import complain
 
@@ -58,6 +58,7 @@ trust.command()(cli_trust.retire)
 trust.command()(cli_trust.revoke)
 trust.command()(cli_trust_sign.sign)
 trust.command()(cli_trust_sign.merge)
+trust.command()(cli_trust_send.send)
 app.add_typer(trust)
 
 

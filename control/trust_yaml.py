@@ -103,8 +103,8 @@ def _refuse_sharing(text: str, place: Path) -> None:
     """Anchors and tags make a file mean something else than it looks like; nodes do not read them."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
-            mark = event.start_mark
-            raise InputError(f"{place}:{mark.line + 1}:{mark.column + 1}: write it out, without &, * and !")
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise InputError(f"{place}:{line}: write it out, without &, * and !")
 
 
 def _plain(node: yaml.Node, place: Path, depth: int) -> object:
@@ -121,7 +121,8 @@ def _plain(node: yaml.Node, place: Path, depth: int) -> object:
             members[key.value] = _plain(value, place, depth + 1)
         return members
     text = str(node.value)
-    return int(text) if node.style is None and _WHOLE.fullmatch(text) else text
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    return int(text) if plain and _WHOLE.fullmatch(text) else text
 
 
 def _require_utc(key: TrustedKey, place: Path) -> None:
