@@ -102,7 +102,7 @@ def _nodes(to: list[str] | None, history: History) -> frozenset[str]:
     nodes = addresses.named_nodes(audience)
     if len(nodes) != len(audience) or any(site != history.last.site for site in addresses.sites(audience)):
         raise InputError(
-            f"this trust is for nodes of {history.last.site}: --to node:{history.last.site}/NODE, or no --to"
+            f"trust is sent to single nodes of its site: --to node:{history.last.site}/NODE, or no --to at all"
         )
     return nodes
 
