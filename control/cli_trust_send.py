@@ -27,6 +27,9 @@ from control.trust_signatures import Change
 MAX_NODES = 5_000
 """Nodes served in one run: a hostile broker may invent more."""
 
+MAX_NAMED = 8
+"""Nodes named in one line."""
+
 with_folder = injecting("settings", (FOLDER, *CONNECTION), settings_of)
 """A command with the folder of versions and a connection: gets `settings`."""
 
@@ -44,7 +47,8 @@ class Delivery:
 
     def send(self, change: Change, audience: tuple[str, ...]) -> None:
         """One version to these addresses, and what they answer. Who refuses is sent nothing more."""
-        print(f"version / bản {change.document.version} -> {', '.join(audience)}")
+        whom = ", ".join(audience) if len(audience) <= MAX_NAMED else f"{len(audience)} nodes / cụm loa"
+        print(f"version / bản {change.document.version} -> {whom}")
         claims = change.claims
         order = Order(change.data, addresses.topics(audience), audience, claims.iss, claims.jti)
         for topic in self.session.send(order):

@@ -1,7 +1,7 @@
 """A trust document told to a person, in Vietnamese and English; and what one version changes against another. Pure."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from agent.messages.trust import TrustDocument, TrustedKey, fingerprint
 from control.plain import plain
@@ -64,7 +64,7 @@ def _ends(key: TrustedKey, now: datetime) -> str:
 
 
 def _day(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%MZ}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%MZ}"
 
 
 def _differences(before: TrustDocument, after: TrustDocument) -> Iterator[str]:

@@ -13,6 +13,7 @@ from agent.messages.trust import TrustDocument, TrustedKey, roots_short
 from control import orders
 from control.envelope import COMMAND_TYP, Envelope, EnvelopeError, Signature, joined, opened, sign
 from control.keys import SigningKey, verifies
+from control.plain import plain
 from control.problems import InputError
 from control.trust_changes import require_key
 
@@ -61,14 +62,12 @@ def read(data: bytes, name: str) -> Change:
         envelope = opened(data)
         claims = convert(parse_json(envelope.payload), Claims)
         word = convert(claims.command, SetTrust)
-    except EnvelopeError as error:
-        raise InputError(f"{name} is no signed trust document: {error}") from None
-    except WordError as error:
-        raise InputError(f"{name} is no signed trust document: {error.detail}") from None
+    except (EnvelopeError, WordError) as error:
+        raise InputError(f"{name} is no signed trust document: {plain(str(error))}") from None
     if any(signature.header.get("typ") != COMMAND_TYP for signature in envelope.signatures):
         raise InputError(f"{name} is no signed trust document: its typ is not {COMMAND_TYP}")
     if claims.aud != (f"site:{word.trust.site}",):
-        raise InputError(f"{name} is for {', '.join(claims.aud)[:120]}, not for the whole site {word.trust.site}")
+        raise InputError(f"{name} is for {plain(', '.join(claims.aud))}, not for the whole site {word.trust.site}")
     return Change(data.strip(), envelope, claims, word.trust)
 
 

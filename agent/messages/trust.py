@@ -10,11 +10,12 @@ import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from agent.messages.codec import encode
 
@@ -128,8 +129,12 @@ def roots_short(document: TrustDocument, kids: Collection[str]) -> int:
 
 
 def fingerprint(document: TrustDocument) -> str:
-    """SHA-256 (hex) of the document as compact JSON: the same for one document in a file and off the wire."""
-    return hashlib.sha256(encode(document)).hexdigest()
+    """SHA-256 (hex) of the document as compact JSON in UTC: the same for one document in a file and off the wire."""
+    keys = tuple(
+        replace(key, valid_from=key.valid_from.astimezone(UTC), valid_until=key.valid_until.astimezone(UTC))
+        for key in document.keys
+    )
+    return hashlib.sha256(encode(replace(document, keys=keys))).hexdigest()
 
 
 def public_bytes(key: TrustedKey) -> bytes:

@@ -2,7 +2,7 @@
 
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,20 @@ def test_what_to_do_with_the_second_key_is_told_in_both_languages(tmp_path: Path
     assert "on paper" in told
     assert "in ra giấy" in told
     assert f"{SITE}-root-paper.pem" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--site", "Hoàng Đạo"], "is not a name"),
+        ([], "no site"),
+        (["--site", SITE, "--root", "x", "--paper", "x"], "kid 'x' stands 2 times"),
+        (["--site", SITE, "--root", "../x"], "no node would take this key"),
+    ],
+)
+def test_a_site_that_cannot_be_gets_no_keys(tmp_path: Path, arguments: list[str], says: str) -> None:
+    assert says in Desk(tmp_path).refuses("new", *arguments, "--out", tmp_path)
+    assert list(tmp_path.glob("*.pem")) == []
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
@@ -225,3 +239,11 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path, names: tuple[str, ...], s
     for name in names:
         (desk.folder / name).write_text(trust_yaml.written(FIRST, draft=False))
     assert says in desk.refuses("show")
+
+
+def test_the_fingerprint_is_of_the_document_and_not_of_its_spelling() -> None:
+    east = timezone(timedelta(hours=7))
+    key = OPERATOR.trusted()
+    same = with_members(key, valid_from=key.valid_from.astimezone(east), valid_until=key.valid_until.astimezone(east))
+    assert fingerprint(with_members(FIRST, keys=(same, *FIRST.keys[1:]))) == fingerprint(FIRST)
+    assert fingerprint(with_members(FIRST, version=2)) != fingerprint(FIRST)

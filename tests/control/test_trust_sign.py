@@ -227,6 +227,53 @@ def test_what_is_no_signed_document_is_told(tmp_path: Path, data: bytes, says: s
     assert says in desk.refuses("show", tmp_path / "x.jws")
 
 
+def test_a_document_for_others_or_for_another_use_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, site_of(ROOT_A))
+    revoke_the_operator(desk)
+    desk.signs(ROOT_A)
+    payload = opened(desk.files[PART_A]).payload
+    elsewhere = payload.replace(f'"site:{SITE}"'.encode(), f'"node:{SITE}/hd-03"'.encode())
+    (tmp_path / "x.jws").write_bytes(ROOT_A.compact(elsewhere))
+    assert f"is for node:{SITE}/hd-03, not for the whole site" in desk.refuses("show", tmp_path / "x.jws")
+    (tmp_path / "x.jws").write_bytes(ROOT_A.compact(payload, header=ROOT_A.header | {"typ": "loa-report+jws"}))
+    assert "its typ is not loa-command+jws" in desk.refuses("show", tmp_path / "x.jws")
+
+
+def test_a_signature_of_no_root_is_not_carried_along(tmp_path: Path) -> None:
+    a, b = desks(tmp_path, site_of(ROOT_A, ROOT_B, threshold=2))
+    revoke_the_operator(a)
+    a.signs(ROOT_A)
+    (tmp_path / "x.jws").write_bytes(STRANGER.compact(opened(a.files[PART_A]).payload))
+    assert "carries a signature of 'stranger', who is no root" in b.refuses("merge", tmp_path / "x.jws")
+
+
+def test_nobody_speaks_in_the_name_of_a_root_that_has_not_signed(tmp_path: Path) -> None:
+    chief = replace(ROOT_A, authority="chief root")
+    a, b = desks(tmp_path, site_of(chief, ROOT_B))
+    revoke_the_operator(a)
+    a.signs(chief)
+    (tmp_path / "x.jws").write_bytes(ROOT_B.compact(opened(a.files[PART_A]).payload))
+    result = b.types("merge", tmp_path / "x.jws")
+    assert (result.exit_code, "0002.jws" in b.files) == (1, False)
+    assert "the root called 'chief root' in version 1, in whose name it is" in result.stdout
+
+
+def test_another_version_than_the_next_is_not_taken(tmp_path: Path) -> None:
+    a, b = desks(tmp_path, site_of(ROOT_A))
+    for key in (CHAIR, STRANGER):
+        a.does("add", key.kid, "--public", key.public)
+        assert a.signs(ROOT_A).exit_code == 0
+    assert "is version 3, and the next one here is 2" in b.refuses("merge", carried("0003.jws", a, b))
+
+
+def test_a_signed_version_from_another_machine_is_merged_as_it_is(tmp_path: Path) -> None:
+    a, b = desks(tmp_path, site_of(ROOT_A))
+    revoke_the_operator(a)
+    a.signs(ROOT_A)
+    b.does("merge", carried("0002.jws", a, b))
+    assert b.files["0002.jws"] == a.files["0002.jws"]
+
+
 def test_a_history_that_was_altered_is_not_believed(tmp_path: Path) -> None:
     desk = Desk(tmp_path, site_of(ROOT_A))
     for kid in ("x", "y"):
