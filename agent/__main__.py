@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 refused.
 """
 
 import argparse
-import hashlib
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
 from agent.messages.commands import Play, VerifiedCommand
+from agent.messages.trust import fingerprint
 from agent.player import Player
 from agent.process import log_to_stderr, post_deaths, post_signals
 from agent.security import (
@@ -273,7 +273,7 @@ def _node_settings(config: Config, trust: TrustStore, key: NodeKey) -> node.Node
         version=__version__,
         public=key.public_base64url,
         trust_version=trust.document.version,
-        trust_sha256=hashlib.sha256(config.trust.read_bytes()).hexdigest(),
+        trust_sha256=fingerprint(trust.document),
         key_ends=tuple((each.kid, int(each.valid_until.timestamp())) for each in trust.document.keys if each.may),
         zones={
             zone.name: AmplifierSettings(zone.warm_up_ms, zone.linger_ms, zone.max_on_s, zone.min_off_ms)

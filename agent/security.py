@@ -4,8 +4,8 @@ Pure: no I/O, no clock, no state between calls; runs on the loop's thread. The o
 
 Invariants: nothing that a stranger sends makes it raise; nothing in a payload is read before its signatures hold; no
 key, no audience, no permission means no. The table of checks is in `checks`, the rules about claims in `authority`,
-the spelling of a JWS in `envelope`, what makes a trust document believable in `anchors`. Replay memory is the core's,
-and so is which items a `stop` may end.
+the spelling of a JWS in `envelope`, what makes a trust document believable in `messages.trust`. Replay memory is the
+core's, and so is which items a `stop` may end.
 """
 
 import hashlib
@@ -16,7 +16,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from agent.anchors import TrustError, check_document, public_bytes
 from agent.authority import Addressee, ClockView
 from agent.checks import CHECKS, CHECKS_AGAIN, Case, Check, Refusal, examine
 from agent.envelope import (
@@ -30,7 +29,7 @@ from agent.envelope import (
 )
 from agent.messages.commands import VerifiedCommand
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustDocument, TrustedKey
+from agent.messages.trust import TrustDocument, TrustedKey, TrustError, check_document, public_bytes
 
 __all__ = [
     "CHECKS",

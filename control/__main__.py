@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from control import cli_keys, cli_orders, cli_time, cli_watch
+from control import cli_keys, cli_orders, cli_time, cli_trust, cli_trust_send, cli_trust_sign, cli_watch
 from control.problems import Problem
 from control.sending import complain
 
@@ -44,6 +44,22 @@ app.command()(cli_orders.mute)
 app.command("report-now")(cli_orders.report_now)
 app.command()(cli_watch.watch)
 app.command()(cli_keys.verify)
+
+trust = typer.Typer(
+    name="trust",
+    help="Whose orders the loudspeakers obey. / Loa tuân lệnh của ai.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+trust.command()(cli_trust.new)
+trust.command()(cli_trust.show)
+trust.command()(cli_trust.add)
+trust.command()(cli_trust.retire)
+trust.command()(cli_trust.revoke)
+trust.command()(cli_trust_sign.sign)
+trust.command()(cli_trust_sign.merge)
+trust.command()(cli_trust_send.send)
+app.add_typer(trust)
 
 
 def main() -> None:

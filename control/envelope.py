@@ -1,6 +1,7 @@
 """The envelope (protocol section 2): JWS, compact for one signature, General JSON for two to eight. Pure.
 
-`sign` makes one; `opened` takes one apart without believing anything in it.
+`sign` makes one; `opened` takes one apart without believing anything in it; `joined` gathers what several people
+signed.
 """
 
 import json
@@ -67,12 +68,24 @@ def sign(
     if len({key.kid for key in keys}) != len(keys):
         raise ValueError("one kid stands twice among the signers: it would count once")
     body = base64url.encode(claims if isinstance(claims, bytes) else _compact_json(claims))
-    signed = [_signed_part(key, body, typ, alg) for key in keys]
-    if len(signed) == 1:
-        protected, signature = signed[0]
-        return f"{protected}.{body}.{signature}".encode("ascii")
-    signatures = [{"protected": protected, "signature": signature} for protected, signature in signed]
-    return _compact_json({"payload": body, "signatures": signatures})
+    return _assembled(body, [_signed_part(key, body, typ, alg) for key in keys])
+
+
+def joined(envelopes: Sequence[Envelope]) -> bytes:
+    """One envelope with the signatures of all of these, each kid once, in the order of their names.
+
+    Raises:
+        EnvelopeError: they are not over the same payload, byte for byte, or too many.
+    """
+    payloads = {envelope.payload for envelope in envelopes}
+    if len(payloads) != 1:
+        raise EnvelopeError(f"{len(payloads)} different payloads: signatures join only over the very same bytes")
+    by_kid = {str(each.header.get("kid")): each for envelope in envelopes for each in envelope.signatures}
+    if len(by_kid) > MAX_SIGNATURES:
+        raise EnvelopeError(f"an envelope takes {MAX_SIGNATURES} signatures at most, not {len(by_kid)}")
+    parts = [by_kid[kid] for kid in sorted(by_kid)]
+    body = base64url.encode(payloads.pop())
+    return _assembled(body, [(part.signed.decode().partition(".")[0], base64url.encode(part.value)) for part in parts])
 
 
 def opened(envelope: bytes) -> Envelope:
@@ -89,6 +102,15 @@ def opened(envelope: bytes) -> Envelope:
 
 def _compact_json(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _assembled(body: str, parts: Sequence[tuple[str, str]]) -> bytes:
+    """Compact for one (protected, signature), General JSON for several."""
+    if len(parts) == 1:
+        protected, signature = parts[0]
+        return f"{protected}.{body}.{signature}".encode("ascii")
+    signatures = [{"protected": protected, "signature": signature} for protected, signature in parts]
+    return _compact_json({"payload": body, "signatures": signatures})
 
 
 def _signed_part(key: Signer, body: str, typ: str, alg: str) -> tuple[str, str]:

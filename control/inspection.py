@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.messages.codec import WordError, convert, decode, parse_json
-from agent.messages.commands import Claims
+from agent.messages.commands import Claims, SetTrust
 from agent.messages.reports import ReportClaims
 from agent.messages.trust import TrustedKey
 from control.envelope import ALGORITHMS, COMMAND_TYP, REPORT_TYP, Envelope, EnvelopeError, Signature, opened
@@ -13,6 +13,7 @@ from control.keys import verifies
 from control.orders import COMMANDS, command
 from control.plain import REPLACEMENT
 from control.problems import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, InputError
+from control.trust_yaml import key_lines
 
 MAX_LINE = 400
 
@@ -45,17 +46,12 @@ def inspected(data: bytes, publics: Mapping[str, str]) -> Inspection:
 
 
 def trust_lines(entry: TrustedKey) -> str:
-    """The entry for trust.yaml; JSON strings are YAML strings."""
+    """The entry for trust.yaml."""
     return "\n".join(
         (
-            "# Paste under `keys:` in trust.yaml, then raise its version.",
-            "# Dán vào dưới `keys:` trong trust.yaml, rồi tăng số version.",
-            f"  - kid: {entry.kid}",
-            f'    public: "{entry.public}"',
-            f"    authority: {json.dumps(entry.authority, ensure_ascii=False)}",
-            f"    may: [{', '.join(entry.may)}]" + ("" if entry.may else "  # nothing yet / chưa có quyền nào"),
-            f"    valid_from: {entry.valid_from:%Y-%m-%dT%H:%M:%SZ}",
-            f"    valid_until: {entry.valid_until:%Y-%m-%dT%H:%M:%SZ}",
+            "# Paste under `keys:` in trust.yaml, then raise its version; or give it to `loactl trust add`.",
+            "# Dán vào dưới `keys:` trong trust.yaml, rồi tăng số version; hoặc dùng `loactl trust add`.",
+            key_lines(entry, remark="" if entry.may else "  # nothing yet / chưa có quyền nào"),
         )
     )
 
@@ -100,6 +96,9 @@ def _words(payload: bytes) -> str:
     try:
         members = dict(convert(parse_json(payload), Claims).command)
         type = str(members.pop("type", ""))
+        if type == "set_trust":
+            convert({"type": type, **members}, SetTrust)
+            return "right"
         if type not in COMMANDS:
             return f"{_plain(type)!r} is no command of this version"
         command(type, **members)

@@ -3,7 +3,6 @@
 A private key lies in one PEM file (PKCS8, not encrypted) that its owner alone may read; no file is ever overwritten.
 """
 
-import os
 import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from agent.messages.codec import WordError, convert
 from agent.messages.trust import TrustedKey
-from control import base64url
-from control.problems import InputError, WorldError
+from control import base64url, files
+from control.problems import InputError
 
 PUBLIC_KEY_BYTES = 32
 MAX_KEY_FILE_BYTES = 4_096
@@ -55,16 +54,7 @@ def store(key: SigningKey, path: Path) -> None:
     pem = key.private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        raise InputError(f"{path} exists already and is not overwritten: choose another name or --out") from None
-    except OSError as error:
-        raise WorldError(f"cannot write {path}: {error.strerror}") from None
+    files.write_new(path, pem, mode=files.PRIVATE)
 
 
 def load(path: Path, kid: str) -> SigningKey:

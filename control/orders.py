@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.messages.codec import WordError, convert, encode, parse_json
-from agent.messages.commands import AnyCommand, Claims, Play, ReportNow, SetMute, SetVolume, Stop, Time
+from agent.messages.commands import AnyCommand, Claims, Play, ReportNow, SetMute, SetTrust, SetVolume, Stop, Time
 from control import addresses
 from control.envelope import Signer, sign
 from control.problems import InputError
@@ -67,7 +67,9 @@ def command(type: str, **members: object) -> AnyCommand:
         raise InputError(f"the node would refuse this {type} ({error.reason}): {error.detail}") from None
 
 
-def claims(word: AnyCommand, *, iss: str, audience: Sequence[str], jti: str, iat: int, lifetime_s: int) -> bytes:
+def claims(
+    word: AnyCommand | SetTrust, *, iss: str, audience: Sequence[str], jti: str, iat: int, lifetime_s: int
+) -> bytes:
     """The claims around a command as JSON (protocol section 3).
 
     Raises:

@@ -14,14 +14,12 @@ import yaml
 from control.addresses import require_name
 from control.keys import require_public
 from control.problems import InputError
+from control.yaml_nodes import at, one_text, pairs, root_of, text_of
 
 DEFAULT_PATH = Path("~/.config/loa/control.yaml")
-MAX_FILE_BYTES = 4 * 1024 * 1024
-"""A province's 50,000 public keys take less than this."""
-
 DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
 _TEXTS = frozenset({"broker", "site", "kid", "authority"})
-_PATHS = frozenset({"ca", "certificate", "key", "signing_key"})
+_PATHS = frozenset({"ca", "certificate", "key", "signing_key", "trust_folder"})
 _KEYS = sorted(_TEXTS | _PATHS | {"nodes", "insecure"})
 
 
@@ -38,6 +36,7 @@ class Settings:
     signing_key: Path | None = None
     kid: str = ""
     authority: str = ""
+    trust_folder: Path | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of `site` to its enrolled public key."""
 
@@ -84,7 +83,7 @@ def load(path: Path | None) -> Settings:
     given = path is not None
     place = path if path is not None else DEFAULT_PATH.expanduser()
     try:
-        return parsed(_text_of(place), place)
+        return parsed(text_of(place), place)
     except FileNotFoundError:
         if given:
             raise InputError(f"{place}: no such file") from None
@@ -98,7 +97,7 @@ def load_nodes(path: Path) -> dict[str, str]:
         InputError: with file, line and column.
     """
     try:
-        root = _root(_text_of(path), path)
+        root = root_of(text_of(path), path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     return _nodes(root, path) if root is not None else {}
@@ -110,14 +109,14 @@ def parsed(text: str, place: Path) -> Settings:
     Raises:
         InputError: with file, line and column.
     """
-    root = _root(text, place)
+    root = root_of(text, place)
     values: dict[str, object] = {}
-    for key, value in _pairs(root, place) if root is not None else ():
+    for key, value in pairs(root, place) if root is not None else ():
         name = key.value
         if name not in _KEYS:
-            raise InputError(f"{_at(key, place)}: {name!r} is unknown; the keys are {', '.join(_KEYS)}")
+            raise InputError(f"{at(key, place)}: {name!r} is unknown; the keys are {', '.join(_KEYS)}")
         if name in values:
-            raise InputError(f"{_at(key, place)}: {name!r} stands twice")
+            raise InputError(f"{at(key, place)}: {name!r} stands twice")
         values[name] = _value(name, value, place)
     if values.get("site"):
         require_name(str(values["site"]), "site")
@@ -127,75 +126,28 @@ def parsed(text: str, place: Path) -> Settings:
 def _value(name: str, value: yaml.Node, place: Path) -> object:
     if name == "nodes" and isinstance(value, yaml.MappingNode):
         return _nodes(value, place)
-    text = _text(value, name, place)
+    text = one_text(value, name, place)
     if name == "nodes":
         return load_nodes(place.parent / Path(text).expanduser())
     if name == "insecure":
         if text not in ("true", "false"):
-            raise InputError(f"{_at(value, place)}: insecure is true or false, not {text!r}")
+            raise InputError(f"{at(value, place)}: insecure is true or false, not {text!r}")
         return text == "true"
     return place.parent / Path(text).expanduser() if name in _PATHS else text
 
 
 def _nodes(root: yaml.MappingNode, place: Path) -> dict[str, str]:
     nodes: dict[str, str] = {}
-    for key, value in _pairs(root, place):
+    for key, value in pairs(root, place):
         try:
             name = require_name(key.value, "node")
-            public = require_public(_text(value, name, place), name)
+            public = require_public(one_text(value, name, place), name)
         except InputError as error:
-            raise InputError(f"{_at(key, place)}: {error}") from None
+            raise InputError(f"{at(key, place)}: {error}") from None
         if name in nodes:
-            raise InputError(f"{_at(key, place)}: node {name!r} stands twice")
+            raise InputError(f"{at(key, place)}: node {name!r} stands twice")
         nodes[name] = public
     return nodes
-
-
-def _text_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
-
-
-def _root(text: str, place: Path) -> yaml.MappingNode | None:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else str(place)
-        raise InputError(f"{where}: not YAML: {error.problem}") from None
-    except yaml.YAMLError:
-        raise InputError(f"{place}: not YAML") from None
-    if root is not None and not isinstance(root, yaml.MappingNode):
-        raise InputError(f"{_at(root, place)}: write `key: value` lines")
-    return root
-
-
-def _pairs(root: yaml.MappingNode, place: Path) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-    for key, _ in root.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise InputError(f"{_at(key, place)}: a key is a plain word")
-    return root.value  # type: ignore[no-any-return]
-
-
-def _text(node: yaml.Node, name: str, place: Path) -> str:
-    if not isinstance(node, yaml.ScalarNode) or not node.value:
-        raise InputError(f"{_at(node, place)}: {name} is one piece of text")
-    return str(node.value)
-
-
-def _at(node: yaml.Node, place: Path) -> str:
-    return f"{place}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
 def _is_loopback(host: str) -> bool:

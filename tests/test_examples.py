@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.anchors import check_document
 from agent.config import load_config, load_trust
 from agent.config_words import Audio, Clock, Config, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
+from agent.messages.trust import check_document
 from tests.node_files import make_folder
 
 EXAMPLES = Path(__file__).parent.parent / "config"

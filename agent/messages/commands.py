@@ -12,6 +12,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from agent.messages.trust import TrustDocument
+
 ItemId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z", description="Names one item of the programme.")]
 UnixSeconds = Annotated[int, Meta(ge=0, le=253_402_300_799, description="Seconds UTC, to the end of year 9999.")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
@@ -185,6 +187,14 @@ class Time(Command, frozen=True, tag="time"):
     WHILE_CLOCK_UNTRUSTED: ClassVar[bool] = True
 
     nonce: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+
+
+class SetTrust(Command, frozen=True, tag="set_trust"):
+    """A whole new trust document. Its version is its replay protection: neither dates nor the clock are asked."""
+
+    WHILE_CLOCK_UNTRUSTED: ClassVar[bool] = True
+
+    trust: TrustDocument
 
 
 AnyCommand = Play | Stop | SetVolume | SetMute | ReportNow | Time

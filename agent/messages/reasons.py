@@ -84,6 +84,11 @@ class Reason(StrEnum):
         "More live commands are remembered than fit; none of them is forgotten for a new one.",
     )
     BAD_NONCE = "bad_nonce", Shown.REPORTED, "The `nonce` is not one that this node has just published."
+    BAD_TRUST = (
+        "bad_trust",
+        Shown.REPORTED,
+        "The trust document is unfit, or may not follow the one in force.",
+    )
     SUPERSEDED = "superseded", Shown.REPORTED, "A setting issued later is in force."
     DUPLICATE_ITEM = "duplicate_item", Shown.REPORTED, "An item of this name waits or plays."
     QUEUE_FULL = "queue_full", Shown.REPORTED, "As many items wait, or stops are remembered, as may."
