@@ -1,16 +1,15 @@
 """Sounds that the node makes by itself: chime, siren, test tone.
 
 Pure arithmetic, synthesised from formulas on first use (a siren cycle takes some tens of ms, a Zero 2 W twelve times
-that) and kept. All are 48 kHz, 16-bit, mono. Siren and tone are cycles: the last sample leads into the first without
-a step.
+that) and kept. Arrays and generators only: a list of a hundred thousand numbers leaves megabytes behind in the heap.
+All are 48 kHz, 16-bit, mono. Siren and tone are cycles: the last sample leads into the first without a step.
 """
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import zip_longest
-from operator import add
+from itertools import chain, islice, pairwise
 
 Synthesis = Callable[[], bytes]
 
@@ -58,48 +57,42 @@ def _little_endian(samples: "array[int]") -> bytes:
     return samples.tobytes()  # Pi and PC alike are little-endian, and so is S16N there
 
 
-def _ring(length: int, pitch_hz: float, amplitude: float, decay_s: float) -> list[float]:
+def _ring(length: int, pitch_hz: float, amplitude: float, decay_s: float) -> Iterator[float]:
     """One decaying partial at the chime's rate, as a two-pole resonator: two multiplications a sample."""
     radius = math.exp(-1 / (decay_s * _CHIME_RATE_HZ))
     angle = 2 * math.pi * pitch_hz / _CHIME_RATE_HZ
     feedback, damping = 2 * radius * math.cos(angle), radius * radius
     before, now = 0.0, amplitude * radius * math.sin(angle)
-    ring = [before]
-    for _ in range(min(length, round(_INAUDIBLE_AFTER * decay_s * _CHIME_RATE_HZ)) - 1):
-        ring.append(now)
+    for _ in range(min(length, round(_INAUDIBLE_AFTER * decay_s * _CHIME_RATE_HZ))):
+        yield before
         before, now = now, feedback * now - damping * before
-    return ring
 
 
-def _stroke(length: int, pitch_hz: float) -> list[float]:
-    partials = [
-        _ring(length, pitch_hz * ratio, amplitude, _STROKE_DECAY_S / haste)
-        for ratio, amplitude, haste in _BELL_PARTIALS
-    ]
-    stroke = [sum(values) for values in zip_longest(*partials, fillvalue=0.0)]
+def _add_stroke(mix: "array[float]", start: int, pitch_hz: float) -> None:
     attack = round(_STROKE_ATTACK_S * _CHIME_RATE_HZ)
-    stroke[:attack] = [value * index / attack for index, value in enumerate(stroke[:attack])]
-    return stroke
+    for ratio, amplitude, haste in _BELL_PARTIALS:
+        ring = _ring(len(mix) - start, pitch_hz * ratio, amplitude, _STROKE_DECAY_S / haste)
+        for index, value in enumerate(islice(ring, attack)):
+            mix[start + index] += value * index / attack
+        for at, value in enumerate(ring, start + attack):
+            mix[at] += value
 
 
 @cache
 def chime() -> bytes:
     """Three soft bell strokes, fading out to zero."""
     length = round(CHIME_S * _CHIME_RATE_HZ)
-    mix = [0.0] * length
+    mix = array("d", bytes(8 * length))
     for start_s, pitch_hz in CHIME_STROKES:
-        start = round(start_s * _CHIME_RATE_HZ)
-        stroke = _stroke(length - start, pitch_hz)
-        end = start + len(stroke)
-        mix[start:end] = map(add, mix[start:end], stroke)
+        _add_stroke(mix, round(start_s * _CHIME_RATE_HZ), pitch_hz)
     fade = round(_CHIME_FADE_S * _CHIME_RATE_HZ)
     for index in range(fade):
         mix[length - 1 - index] *= index / fade
     scale = PEAK / max(map(abs, mix))
-    sparse = array("h", [round(value * scale) for value in mix])
+    sparse = array("h", (round(value * scale) for value in mix))
     pcm = array("h", bytes(4 * length))
     pcm[::2] = sparse
-    pcm[1::2] = array("h", [(a + b) // 2 for a, b in zip(sparse, [*sparse[1:], 0], strict=True)])
+    pcm[1::2] = array("h", ((a + b) // 2 for a, b in pairwise(chain(sparse, [0]))))
     return _little_endian(pcm)
 
 
@@ -123,7 +116,7 @@ def siren_cycle() -> bytes:
         points = range(begin, begin + _SIREN_BLOCK * step, step)
         rise.extend([table[point // _FRACTION & _TABLE_SIZE - 1] for point in points])
     # The wave is a sum of sines and the pitch is even about the top: the fall is the rise backwards, upside down.
-    fall = array("h", [0, *[-sample for sample in rise[:0:-1]]])
+    fall = array("h", chain([0], (-sample for sample in rise[:0:-1])))
     return _little_endian(rise + fall)
 
 

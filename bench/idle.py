@@ -1,6 +1,8 @@
 """Start to ready, and what the node costs at rest after one play."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from rig.village import Node, Station
 
 STARTS = 5
 REST_S = 60.0
+SLEEPER = "import time\nwhile True: time.sleep(2)"
 
 
 def start_to_ready(station: Station, sound: Daemon, machine: Machine) -> None:
@@ -31,22 +34,28 @@ def start_to_ready(station: Station, sound: Daemon, machine: Machine) -> None:
 
 
 def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
-    """Print memory, processor and disk of an idle node after one play."""
+    """Print memory, processor and disk of an idle node after one play, beside a bare Python that wakes every 2 s."""
     with Node(station, sound, changes={"heartbeat_s": 60}) as node, station.listen() as ear:
         play = Play("warm", Kind.NORMAL, "warm", (Source(builtin=Builtin(BuiltinName.CHIME)),), 5)
         station.send(station.sign(play))
         ear.record("warm")
         time.sleep(3.0)
-        before_s, before_bytes = _cpu_s(node.pid), _written(node.pid)
-        time.sleep(REST_S)
-        cpu = (_cpu_s(node.pid) - before_s) / REST_S * 100
+        with subprocess.Popen([sys.executable, "-c", SLEEPER]) as sleeper:
+            pids = (node.pid, sleeper.pid)
+            time.sleep(3.0)
+            before = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
+            before_bytes = _written(node.pid)
+            time.sleep(REST_S)
+            after = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
+            sleeper.kill()
         written = _written(node.pid) - before_bytes
-        memory = _memory_mb(node.pid)
+        memory = _memory_mib(node.pid)
     print(f"\nidle for {REST_S:.0f} s after one play")
-    print(
-        f"  RssAnon {memory['RssAnon']:.1f} MB (34), PSS {memory['Pss']:.1f} MB (52), RSS {memory['Rss']:.1f} MB (75)"
-    )
-    print(f"  {cpu:.2f} % of a core (0.2), {written} bytes written to disk (0)")
+    print(f"  RssAnon {memory['RssAnon']:.1f} (34), PSS {memory['Pss']:.1f} (52), RSS {memory['Rss']:.1f} MiB (75)")
+    print(f"  {written} bytes written to disk (0)")
+    for name, (cpu_0, wakes_0), (cpu_1, wakes_1) in zip(("node", "bare Python"), before, after, strict=True):
+        share, wakes_per_s = (cpu_1 - cpu_0) / REST_S * 100, (wakes_1 - wakes_0) / REST_S
+        print(f"  {name:<12} {share:.2f} % of a core (budget of a node: 0.2), {wakes_per_s:.2f} wakes a second")
 
 
 def _cpu_s(pid: int) -> float:
@@ -54,16 +63,25 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _wakes(pid: int) -> int:
+    """How often any of its threads had slept: what idling costs on any machine, however slow."""
+    wakes = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        line = next(each for each in status.read_text(encoding="ascii").splitlines() if each.startswith("voluntary"))
+        wakes += int(line.split()[1])
+    return wakes
+
+
 def _written(pid: int) -> int:
     lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
 
-def _memory_mb(pid: int) -> dict[str, float]:
+def _memory_mib(pid: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in ("status", "smaps_rollup"):
         for line in Path(f"/proc/{pid}/{name}").read_text(encoding="ascii").splitlines():
             key, _, rest = line.partition(":")
             if key in {"RssAnon", "Pss", "Rss"}:
-                found[key] = int(rest.split()[0]) / 1_000
+                found[key] = int(rest.split()[0]) / 1_024
     return found
