@@ -21,6 +21,7 @@ from agent.core import node
 from agent.core.amplifier import AmplifierSettings
 from agent.fetch import Fetch
 from agent.gpio_amp import GpioAmplifiers, GpioError, Line, amp_off
+from agent.gpio_claim import Claim, recall, remember
 from agent.key_file import load_or_make
 from agent.link import Link
 from agent.loop import Adapters, Loop
@@ -49,6 +50,9 @@ DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
 
 ASK_TIMEOUT_S: Final = 3.0
 MAX_ENVELOPE_FILE_BYTES: Final = 1 << 20
+SOCKET_NAME: Final = "agent.sock"
+DEFAULT_RUNTIME: Final = "/run/loa"
+"""Where the unit's RuntimeDirectory is, if the configuration cannot say."""
 
 log = logging.getLogger("loa")
 
@@ -62,6 +66,8 @@ def main() -> None:
 
 def _run_command(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.command is None:
+        return _amp_off(options.config)
     command: Callable[[argparse.Namespace, Config, TrustStore], int] = options.command
     try:
         config = load_config(options.config)
@@ -89,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "check node.yaml and trust.yaml, and say what to write instead"),
         ("status", _status, "ask the running agent what it does / hỏi tình trạng"),
         ("verify", _verify, "judge an envelope in a file by the numbered checks"),
-        ("amp-off", _amp_off, "switch the amplifier off / tắt tăng âm"),
+        ("amp-off", None, "switch the amplifier off / tắt tăng âm"),
     ):
         command = commands.add_parser(name, help=told, description=told)
         command.add_argument("--config", type=Path, default=Path("/etc/loa/node.yaml"), metavar="FILE")
@@ -133,14 +139,41 @@ def _verify(options: argparse.Namespace, config: Config, trust: TrustStore) -> i
     return DONE if lines[-1] == "accepted" else REFUSED
 
 
-def _amp_off(_: argparse.Namespace, config: Config, __: TrustStore) -> int:
-    """The running agent owns the line; only where none runs is it opened from here (field notes, gpiozero 4)."""
+def _amp_off(path: Path) -> int:
+    """The running agent owns the line; only where none runs is it opened from here (field notes, gpiozero 4).
+
+    Needs no good configuration: it has to work after a crash, when a file may have been edited badly since.
+    """
+    claims: list[Claim] = []
+    runtime = Path(os.environ.get("RUNTIME_DIRECTORY", DEFAULT_RUNTIME))
     try:
-        answer = ask(_socket(config), "amp-off", ASK_TIMEOUT_S)
+        config = load_config(path)
+    except ConfigError as error:
+        print("\n".join(str(problem) for problem in error.problems))
+    else:
+        runtime = config.storage.runtime
+        claims.append(_claim(config))
+    try:
+        answer = ask(runtime / SOCKET_NAME, "amp-off", ASK_TIMEOUT_S)
     except ConsoleError:
-        amp_off(lines=_lines(config), factory=config.gpio.factory, chip=config.gpio.chip, trace=config.gpio.trace)
-        answer = b"amplifier off\n"
+        return _open_relays(claims, recall(runtime))
     sys.stdout.write(answer.decode())
+    return DONE
+
+
+def _open_relays(claims: list[Claim], remembered: Claim | None) -> int:
+    """What was claimed last, and what the configuration names now: usually the same."""
+    if remembered is not None and remembered not in claims:
+        claims.insert(0, remembered)
+    try:
+        for claim in claims:
+            amp_off(lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace)
+    except (GpioError, OSError) as error:
+        print(f"loa-agent: {error}", file=sys.stderr)
+        return FAILED
+    if not claims:
+        return BAD_INPUT
+    print("amplifier off")
     return DONE
 
 
@@ -186,12 +219,10 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     closing.callback(link.close)
     supervisor = Systemd(environment=os.environ)
     closing.callback(supervisor.close)
+    claim = _claim(config)
+    remember(config.storage.runtime, claim)
     amplifiers = GpioAmplifiers(
-        lines=_lines(config),
-        factory=config.gpio.factory,
-        chip=config.gpio.chip,
-        trace=config.gpio.trace,
-        post=inbox.put,
+        lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
     addressee = _addressee(config)
@@ -285,8 +316,9 @@ def _node_settings(config: Config, trust: TrustStore, key: NodeKey) -> node.Node
     )
 
 
-def _lines(config: Config) -> dict[str, Line]:
-    return {zone.name: Line(zone.gpio, zone.active_high) for zone in config.amplifier}
+def _claim(config: Config) -> Claim:
+    lines = {zone.name: Line(zone.gpio, zone.active_high) for zone in config.amplifier}
+    return Claim(lines=lines, factory=config.gpio.factory, chip=config.gpio.chip, trace=config.gpio.trace)
 
 
 def _addressee(config: Config) -> Addressee:
@@ -294,7 +326,7 @@ def _addressee(config: Config) -> Addressee:
 
 
 def _socket(config: Config) -> Path:
-    return config.storage.runtime / "agent.sock"
+    return config.storage.runtime / SOCKET_NAME
 
 
 def _key_file(config: Config) -> Path:

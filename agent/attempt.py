@@ -53,6 +53,10 @@ class CancelledError(Exception):
     """The loop has given the attempt up: nobody waits for news of it."""
 
 
+LATE_READS = 64
+"""Of a socket, each 8 KiB at most, taken after a deadline."""
+
+
 class Attempt:
     """One order to fetch, from the moment the loop gives it until it is answered, failed or cancelled."""
 
@@ -65,6 +69,7 @@ class Attempt:
         self.cancelled = False
         self._wake_fd: int | None = None
         self._deadline_s = 0.0
+        self._late_reads = 0
         self._late = SourceError(Reason.NO_ANSWER, "not begun")
         self._window_s = 0.0
         self._window_bytes = 0
@@ -99,6 +104,7 @@ class Attempt:
     def expect(self, within_s: float, reason: Reason, detail: str) -> None:
         """From now on waits end `within_s` from now, with this reason."""
         self._deadline_s = time.monotonic() + within_s
+        self._late_reads = 0
         self._late = SourceError(reason, detail)
 
     def expect_still(self, reason: Reason, detail: str) -> None:
@@ -154,7 +160,7 @@ class Attempt:
     def wait_for(self, fd: int, events: int, until_s: float | None = None) -> bool:
         """Wait until `fd` is ready (True) or `until_s` (monotonic) has come (False).
 
-        What is ready is taken even after the deadline: a slow card must not look like a slow server.
+        What is ready is taken even after the deadline, a few times: a slow card must not look like a slow server.
 
         Raises:
             SourceError: the deadline came first.
@@ -164,11 +170,19 @@ class Attempt:
             self._ring()
             end_s = self._deadline_s if until_s is None else min(until_s, self._deadline_s)
             if self._poll(fd, events, min(end_s, self._alarm[0]) if self._alarm else end_s):
+                self._count_late()
                 return True
             if time.monotonic() >= self._deadline_s:
                 raise self._late
             if time.monotonic() >= end_s:
                 return False
+
+    def _count_late(self) -> None:
+        """A server that always has something more, and never what was asked for, ends here: `100 Continue` for ever."""
+        if time.monotonic() >= self._deadline_s:
+            self._late_reads += 1
+            if self._late_reads > LATE_READS:
+                raise self._late
 
     def wait_for_reader(self, fd: int) -> None:
         """Wait, as long as it takes, until the pipe `fd` takes bytes or its reader is gone.

@@ -350,7 +350,9 @@ class Node:
             self._reader.join(STOP_WAIT_S)
             self._process.stderr.close()
 
-    def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+    def command(
+        self, *arguments: str, text: str | None = None, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run `loa-agent ARGUMENTS --config` of this node."""
         return subprocess.run(
             [sys.executable, "-m", "agent", *arguments, "--config", str(self.config)],
@@ -359,7 +361,7 @@ class Node:
             input=text,
             timeout=COMMAND_WAIT_S,
             check=False,
-            env={**self.sound.environment, "PYTHONDONTWRITEBYTECODE": "", **self.environment},
+            env={**self.sound.environment, "PYTHONDONTWRITEBYTECODE": "", **self.environment, **environment},
         )
 
     def switched(self) -> list[Switched]:

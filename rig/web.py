@@ -269,6 +269,12 @@ def drip_head(every_s: float) -> Behaviour:
     return behave
 
 
+def continue_for_ever(exchange: Exchange) -> None:
+    """Interim answers without end: always something to read, never an answer."""
+    while exchange.wait(0):
+        exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
 def endless(block: bytes, headers: Mapping[str, str | int] | None = None) -> Behaviour:
     """A body without end, as fast as it is taken."""
 

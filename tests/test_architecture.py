@@ -20,7 +20,7 @@ FAMILIES = (
     {"fetch", "attempt", "cache", "dial", "download", "pump"},
     {"sound_card", "alsa", "playout"},
     {"player", "decoding", "demuxers", "tones"},
-    {"gpio_amp", "gpio_lines"},
+    {"gpio_amp", "gpio_claim", "gpio_lines"},
 )  # fmt: skip
 """Modules of agent/ that are one thing in several files and may import each other; all others stand alone."""
 HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio_lines"}

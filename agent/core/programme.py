@@ -163,7 +163,14 @@ def begin(programme: Programme, at_s: float, amplifier_base_s: float) -> Program
 
 def again(programme: Programme, attempt: Attempt, source: int, at_s: float) -> Programme:
     """A fresh attempt at one of the item's sources."""
-    fresh = Attempt(item=attempt.item, token=programme.next_token, source=source, since_s=at_s, began_s=attempt.began_s)
+    fresh = Attempt(
+        item=attempt.item,
+        token=programme.next_token,
+        source=source,
+        since_s=at_s,
+        began_s=attempt.began_s,
+        amplifier_base_s=attempt.amplifier_base_s,
+    )
     return replace(programme, current=fresh, next_token=programme.next_token + 1)
 
 

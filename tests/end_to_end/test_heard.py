@@ -153,6 +153,26 @@ def test_sigkill_leaves_the_line_to_amp_off_and_the_item_gets_its_record(
     assert (record["result"], record["reason"]) == ("failed", "restart")
 
 
+def test_amp_off_opens_the_relay_of_a_killed_agent_whose_files_are_spoilt(
+    station: Station, sound: Daemon, node: Node
+) -> None:
+    """The unit's last net must not hang on a file that somebody edited badly meanwhile."""
+    with sound.recorder() as recorder:
+        station.send(station.sign(order(TONE)))
+        recorder.wait_for_sound(timeout_s=20)
+        node.wait_for_line("sounding")
+    node.end(signal.SIGKILL)
+    assert node.relay_on
+    good, trust = node.config.read_text(), node.folder / "trust.yaml"
+    trust.write_text("}")
+    node.config.write_text(good + "gpoi: {}\n")
+    done = node.command("amp-off", RUNTIME_DIRECTORY=str(node.folder / "runtime"))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "amplifier off")
+    assert "gpoi" in done.stdout
+    assert not node.relay_on
+    node.write()
+
+
 def test_amp_off_asks_the_running_agent(station: Station, sound: Daemon, node: Node, ear: Ear) -> None:
     play = order(TONE)
     with sound.recorder() as recorder:

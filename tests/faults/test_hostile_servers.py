@@ -21,6 +21,7 @@ from rig.web import (
     answer,
     break_after,
     chunked,
+    continue_for_ever,
     drip,
     drip_head,
     endless,
@@ -99,7 +100,11 @@ def test_a_server_that_hangs_up_at_once_gives_no_answer(tmp_path: Path, relay: b
 
 
 @both
-@pytest.mark.parametrize("behaviour", [never_answer, drip_head(0.1)], ids=["silence", "a head that never ends"])
+@pytest.mark.parametrize(
+    "behaviour",
+    [never_answer, drip_head(0.1), continue_for_ever],
+    ids=["silence", "a head that never ends", "100 Continue for ever"],
+)
 def test_a_server_that_never_answers(tmp_path: Path, behaviour: Behaviour, relay: bool) -> None:
     assert fails(tmp_path, behaviour, relay=relay, limits=SHORT_HEAD)[0] is Reason.NO_ANSWER
 
