@@ -10,6 +10,7 @@ from typing import Final
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.attempts import drop, set_gain
+from agent.core.copies import take_copy
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.programme import Item, Outcome
 from agent.core.state import MAX_ACCEPTED, RememberedStop, Setting, Turn
@@ -48,9 +49,7 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     signers = ", ".join(verified.kids)
     turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
     _forget_expired(turn)
-    if (verified.iss, verified.jti) in turn.state.accepted:
-        turn.count(Reason.REPLAYED)
-        turn.do(do.Acknowledge(event.delivery))
+    if take_copy(turn, (verified.iss, verified.jti), event.delivery):
         return
     if len(turn.state.accepted) >= MAX_ACCEPTED:
         _refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{MAX_ACCEPTED} live commands are remembered already")
@@ -64,9 +63,7 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
         turn.count(event.reason)
         turn.do(do.Acknowledge(event.delivery))
         return
-    if (event.iss, event.jti) in turn.state.accepted:
-        turn.count(Reason.REPLAYED)
-        turn.do(do.Acknowledge(event.delivery))
+    if take_copy(turn, (event.iss, event.jti), event.delivery):
         return
     outcome = CommandOutcome(event.iss, event.jti, "refused", event.reason, event.detail)
     _answer_refused(turn, event.delivery, outcome, event.reason)

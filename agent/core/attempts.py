@@ -81,9 +81,7 @@ def cue(turn: Turn, zone: str, given: Cue) -> None:
 
 
 def cut(turn: Turn, item: Item) -> None:
-    """Open the relays of an item that was silenced, unless more is to come at once."""
-    if turn.state.programme.waiting:
-        return
+    """Open the relays of an item that was silenced, also if another waits: who orders silence hears it at once."""
     for zone in zones_of(turn.state, item):
         if amp.takes(turn.state.amplifiers[zone], Cue.CUT):
             cue(turn, zone, Cue.CUT)

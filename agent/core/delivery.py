@@ -12,14 +12,15 @@ from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.admission import apply_setting
+from agent.core.copies import acknowledge
 from agent.core.heartbeat import publish_state
 from agent.core.programme import Outcome
-from agent.core.state import COMMIT_RETRY_S, Turn
+from agent.core.state import COMMIT_RETRY_S, Pending, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Kind
 from agent.messages.reasons import Reason
-from agent.messages.reports import PlayRecord
+from agent.messages.reports import CommandOutcome, PlayRecord
 
 MAX_RECEIVED: Final = 64
 """Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
@@ -92,8 +93,7 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
     for write in pending.writes:
         if isinstance(write, do.AppendReport) and isinstance(write.claims.report, PlayRecord):
             turn.log(f"item {write.claims.report.item}: play record stored as report {write.claims.seq}")
-    if pending.delivery is not None:
-        turn.do(do.Acknowledge(pending.delivery))
+    acknowledge(turn, pending)
     if pending.item is not None:
         turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, pending.item))
     if pending.setting is not None:
@@ -112,11 +112,53 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
         retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
         turn.state = replace(turn.state, failed_commits=(*turn.state.failed_commits, retry))
         return
-    forgotten = {(write.iss, write.jti) for write in pending.writes if isinstance(write, do.RememberCommand)}
-    accepted = {key: exp for key, exp in turn.state.accepted.items() if key not in forgotten}
-    turn.state = replace(turn.state, accepted=accepted)
+    _forget(turn, pending)
     if pending.item is not None:
         attempts.drop(turn, pending.item, Outcome("failed", Reason.STORAGE, event.detail))
+    if pending.delivery is not None:
+        _ask_again(turn)
+
+
+def retry_commits(turn: Turn) -> None:
+    """Try failed transactions again when their time has come; an item that is over is not kept any more."""
+    due = tuple(each for each in turn.state.failed_commits if turn.now.mono_s >= each[0])
+    if not due:
+        return
+    left = tuple(each for each in turn.state.failed_commits if each not in due)
+    turn.state = replace(turn.state, failed_commits=left)
+    for _, pending in due:
+        writes = tuple(write for write in pending.writes if not _is_over(turn, write))
+        turn.commit(*writes, delivery=pending.delivery, item=pending.item, copies=pending.copies)
+
+
+def _is_over(turn: Turn, write: do.Write) -> bool:
+    """Whether this would keep an item that has its record already: it would sound again after the next start."""
+    if not isinstance(write, do.KeepItem | do.MarkStarted):
+        return False
+    item = prog.find(turn.state.programme, write.item)
+    return item is None or (isinstance(write, do.KeepItem) and write.envelope != item.verified.envelope)
+
+
+def _forget(turn: Turn, pending: Pending) -> None:
+    """The command has not come, and nothing was answered to it."""
+    state = turn.state
+    remembered = {(write.iss, write.jti) for write in pending.writes if isinstance(write, do.RememberCommand)}
+    reports = [write.claims.report for write in pending.writes if isinstance(write, do.AppendReport)]
+    unanswered = {(each.iss, each.jti) for each in reports if isinstance(each, CommandOutcome)}
+    answered = tuple(key for key in state.refusals.answered if key not in unanswered)
+    turn.state = replace(
+        state,
+        accepted={key: exp for key, exp in state.accepted.items() if key not in remembered},
+        refusals=replace(state.refusals, answered=answered),
+        outbox=box.not_stored(state.outbox, len(reports)),
+    )
+
+
+def _ask_again(turn: Turn) -> None:
+    """MQTT brings a message again only on another connection (MQTT 5, 4.4): begin one, after a while."""
+    if turn.state.connection.up:
+        turn.state = replace(turn.state, connection=conn.lost(turn.state.connection, turn.now.mono_s, turn.now.entropy))
+        turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")
 
 
 def _is_emergency(turn: Turn, name: str | None) -> bool:

@@ -132,12 +132,7 @@ def _run_due(turn: Turn) -> None:
     if at_s >= state.status_due_s:
         turn.state = replace(turn.state, status_due_s=at_s + STATUS_EVERY_S)
         turn.commit(turn.report(status_report(turn)), turn.floor())
-    due = tuple(pending for retry_s, pending in state.failed_commits if at_s >= retry_s)
-    if due:
-        left = tuple(each for each in turn.state.failed_commits if each[1] not in due)
-        turn.state = replace(turn.state, failed_commits=left)
-        for pending in due:
-            turn.commit(*pending.writes, delivery=pending.delivery, item=pending.item)
+    delivery.retry_commits(turn)
 
 
 # Events -------------------------------------------------------------------------------------------------------------

@@ -40,6 +40,11 @@ def appended(outbox: Outbox) -> Outbox:
     return replace(outbox, next_seq=outbox.next_seq + 1, waiting=outbox.waiting + 1)
 
 
+def not_stored(outbox: Outbox, reports: int) -> Outbox:
+    """The store could not keep so many reports, and they are given up: their numbers stay used, a gap that says so."""
+    return replace(outbox, waiting=outbox.waiting - reports)
+
+
 def stored(outbox: Outbox) -> Outbox:
     """The store holds reports that may not have been read yet."""
     return replace(outbox, more=True)

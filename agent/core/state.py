@@ -71,6 +71,8 @@ class Pending:
     item: str | None = None
     setting: tuple[str, Setting] | None = None
     again: bool = False
+    copies: tuple[Delivery, ...] = ()
+    """Further deliveries of the same command, acknowledged with the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +171,14 @@ class Turn:
         item: str | None = None,
         setting: tuple[str, Setting] | None = None,
         again: bool = True,
+        copies: tuple[Delivery, ...] = (),
     ) -> None:
         """Store all of this in one transaction; deletions of delivered reports ride along."""
         outbox, received = take_received(self.state.outbox)
         if received:
             writes = (*writes, RemoveReports(received))
         token = self.state.next_commit
-        pending = Pending(writes, delivery, item, setting, again)
+        pending = Pending(writes, delivery, item, setting, again, copies)
         self.state = replace(
             self.state, outbox=outbox, next_commit=token + 1, pending={**self.state.pending, token: pending}
         )

@@ -129,7 +129,7 @@ def test_stop_opens_the_relay_even_if_the_card_does_not_answer() -> None:
     assert [record.result for record in pole.records] == ["stopped"]
 
 
-def test_stop_with_more_to_come_keeps_the_amplifier_on() -> None:
+def test_stop_opens_the_relay_also_with_more_to_come_and_the_next_item_plays_whole() -> None:
     pole = make_pole().start().connect()
     pole.order(play("a"))
     pole.order(play("b"))
@@ -137,7 +137,7 @@ def test_stop_with_more_to_come_keeps_the_amplifier_on() -> None:
     pole.order(stop("a"))
     pole.run(30.0)
     assert [(record.item, record.result) for record in pole.records] == [("a", "stopped"), ("b", "played")]
-    assert [on for _, on in pole.relay()] == [True, False]
+    assert [on for _, on in pole.relay()] == [True, False, True, False]
 
 
 def test_stop_of_a_waiting_item_leaves_what_sounds() -> None:

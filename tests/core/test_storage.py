@@ -1,0 +1,117 @@
+"""A disk that is slow, or fails: nothing is acknowledged that is not stored, nothing is stored that is over."""
+
+from agent.core.amplifier import AmplifierSettings
+from agent.messages import effects as do
+from agent.messages.commands import Kind, SetVolume
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome
+from tests.core.pole import FILE, OTHER_FILE, Behaviour, Pole, altered, make_pole, play, stop
+
+
+def kept_items(pole: Pole, since: int = 0) -> list[str]:
+    """KeepItem and ForgetItem, in the order in which they were given to the store."""
+    commits = [effect for _, effect in pole.history[since:] if isinstance(effect, do.Commit)]
+    writes = [write for commit in commits for write in commit.writes]
+    return [type(write).__name__ for write in writes if isinstance(write, do.KeepItem | do.ForgetItem)]
+
+
+def connects(pole: Pole) -> int:
+    return sum(isinstance(effect, do.Connect) for _, effect in pole.history)
+
+
+def test_a_copy_is_not_acknowledged_before_the_first_is_stored() -> None:
+    pole = make_pole(Behaviour(commit_s=5.0)).start().connect()
+    pole.order(SetVolume(40), jti="jti-twice-00000001")
+    pole.run(1.0)
+    pole.order(SetVolume(40), jti="jti-twice-00000001")
+    pole.run(1.0)
+    assert pole.acknowledged == []
+    pole.run(5.0)
+    assert len(pole.acknowledged) == 2
+    assert pole.state.refusals.counts == {"replayed": 1}
+
+
+def test_a_copy_of_an_emergency_that_could_not_be_stored_yet_waits_with_it() -> None:
+    pole = make_pole(Behaviour(commits_fail=True, sound_length_s=60.0)).start().connect()
+    pole.order(play(kind=Kind.EMERGENCY), jti="jti-flood-00000001")
+    pole.run(3.0)
+    pole.order(play(kind=Kind.EMERGENCY), jti="jti-flood-00000001")
+    pole.run(1.0)
+    assert pole.acknowledged == []
+    pole.behaviour.commits_fail = False
+    pole.run(10.0)
+    assert len(pole.acknowledged) == 2
+
+
+def test_an_item_that_is_over_is_not_stored_by_a_late_retry() -> None:
+    """It would be found at the next start, and sound again."""
+    pole = make_pole(Behaviour(commits_fail=True, sound_length_s=1.0)).start().connect()
+    pole.order(play(kind=Kind.EMERGENCY))
+    while not any(isinstance(effect, do.Sound) for _, effect in pole.history):
+        pole.run(0.1)
+    pole.behaviour.commits_fail = False
+    since = len(pole.history)
+    pole.run(60.0)
+    assert len(pole.records) == 1
+    assert kept_items(pole, since)[-1] == "ForgetItem"
+    assert len(pole.acknowledged) == 1
+
+
+def test_after_a_failed_command_the_broker_is_asked_again_by_a_new_connection() -> None:
+    pole = make_pole(Behaviour(commits_fail=True)).start().connect()
+    before = connects(pole)
+    for number in range(8):
+        pole.order(SetVolume(number), jti=f"jti-lost-0000000{number}")
+    pole.run(30.0)
+    assert pole.acknowledged == []
+    assert connects(pole) > before
+    assert pole.state.outbox.waiting == 1, "only the status that is tried again"
+    assert not pole.state.accepted
+
+
+def test_a_refusal_that_could_not_be_stored_is_answered_when_it_comes_again() -> None:
+    pole = make_pole(Behaviour(commits_fail=True)).start().connect()
+    pole.order(altered(play(), zones=("nowhere",)), jti="jti-zone-000000001")
+    pole.run(1.0)
+    pole.behaviour.commits_fail = False
+    pole.connect()
+    pole.order(altered(play(), zones=("nowhere",)), jti="jti-zone-000000001")
+    pole.run(10.0)
+    outcomes = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert [(each.jti, each.reason) for each in outcomes] == [("jti-zone-000000001", Reason.UNKNOWN_ZONE)]
+
+
+def test_stop_opens_the_relay_also_if_another_item_waits_whose_file_is_slow() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0), main=AmplifierSettings(200, 3_000, 3_600, 1_000)).start().connect()
+    pole.order(play("first"))
+    pole.run(5.0)
+    pole.behaviour.fetch_s = 30.0
+    pole.order(play("second", OTHER_FILE))
+    pole.run(1.0)
+    assert pole.amplifier_on
+    pole.order(stop("first"))
+    pole.run(0.1)
+    assert not pole.amplifier_on
+    pole.run(100.0)
+    assert [record.result for record in pole.records] == ["stopped", "played"]
+
+
+def test_stop_opens_the_relay_of_a_card_that_does_not_fall_silent_also_if_another_waits() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0, silence_s=None)).start().connect()
+    pole.order(play("first"))
+    pole.run(5.0)
+    pole.order(play("second"))
+    pole.order(stop("first"))
+    pole.run(0.1)
+    assert not pole.amplifier_on
+
+
+def test_a_second_source_counts_the_amplifier_from_the_items_beginning() -> None:
+    pole = make_pole(Behaviour(sound_length_s=5.0)).start().connect()
+    pole.order(play("first"))
+    pole.run(30.0)
+    pole.behaviour.fetch_fails["https://files.example/a.mp3"] = Reason.HTTP_ERROR
+    pole.order(play("second", FILE, OTHER_FILE))
+    pole.run(30.0)
+    first, second = pole.records
+    assert abs(second.amplifier_on_s - first.amplifier_on_s) < 0.1
