@@ -73,6 +73,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not failed or still_s < STOOD_STILL_S or not left:
             break
         again.append(f"{item.nodeid}: failed while the machine stood still for {still_s:.2f} s; {left} tries left")
+        again.extend(f"    {line}" for report in failed for line in report.longreprtext.splitlines()[-8:])
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.console import ask
-from agent.messages.commands import Builtin, BuiltinName, Kind, Play, SetVolume, Source
+from agent.messages.commands import Builtin, BuiltinName, Kind, Play, ReportNow, SetVolume, Source
 from control import keys as control_keys
 from control.envelope import opened, sign
 from rig.sound import Daemon
@@ -124,11 +124,14 @@ REPORTED: dict[str, tuple[str, Make]] = {
 
 
 @pytest.mark.parametrize("what", COUNTED)
-def test_counted_and_never_reported(station: Station, node: Node, what: str) -> None:
+def test_counted_and_never_reported(station: Station, node: Node, ear: Ear, what: str) -> None:
     reason, make = COUNTED[what]
-    before = refusals_in_status(node)
+    all_heard(station, ear)
+    before, outcomes = refusals_in_status(node), len(ear.of("command_outcome"))
     station.send(make(station))
     wait_for(lambda: refusals_in_status(node).get(reason, 0) == before.get(reason, 0) + 1, reason)
+    all_heard(station, ear)
+    assert len(ear.of("command_outcome")) == outcomes + 1, "only what all_heard asks for"
     assert not node.switched()
 
 
@@ -137,11 +140,21 @@ def test_reported_once(station: Station, node: Node, ear: Ear, what: str) -> Non
     reason, make = REPORTED[what]
     envelope = make(station)
     jti = json.loads(payload_of(envelope))["jti"]
+    before = refusals_in_status(node).get(reason, 0)
     station.send(envelope)
     station.send(envelope)
-    outcome = ear.outcome(jti)
-    assert (outcome["outcome"], outcome["reason"]) == ("refused", reason)
+    wait_for(lambda: refusals_in_status(node).get(reason, 0) == before + 2, reason)
+    all_heard(station, ear)
+    outcomes = [each for each in ear.of("command_outcome") if each["jti"] == jti]
+    assert [(each["outcome"], each["reason"]) for each in outcomes] == [("refused", reason)]
     assert not node.switched()
+
+
+def all_heard(station: Station, ear: Ear) -> None:
+    """Reports come in their order: once this one is heard, so are those before it."""
+    order = station.sign(ReportNow())
+    station.send(order)
+    assert ear.outcome(order.jti)["outcome"] == "accepted"
 
 
 def test_retained_is_refused_at_every_reconnect(station: Station, node: Node) -> None:
