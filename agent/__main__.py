@@ -22,12 +22,11 @@ from agent.core.amplifier import AmplifierSettings
 from agent.fetch import Fetch
 from agent.gpio_amp import GpioAmplifiers, GpioError, Line, amp_off
 from agent.gpio_claim import Claim, recall, remember
+from agent.judge import Judge, trust_in_force
 from agent.key_file import load_or_make
 from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
-from agent.messages.commands import Play, VerifiedCommand
-from agent.messages.trust import fingerprint
 from agent.player import Player
 from agent.process import log_to_stderr, post_deaths, post_signals
 from agent.security import (
@@ -38,8 +37,6 @@ from agent.security import (
     TrustError,
     TrustStore,
     explain,
-    verify,
-    verify_stored,
 )
 from agent.sound_card import SoundCard
 from agent.store import Store, StoreError
@@ -200,6 +197,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     store = Store(path=config.storage.state / "loa.db", post=inbox.put)
     memory = store.load()
     closing.callback(store.close)
+    judge = Judge(trust_in_force(trust, memory), _addressee(config))
     card = SoundCard(device=config.audio.device, post=inbox.put)
     closing.callback(card.close)
     player = Player(open_lane=card.lane, post=inbox.put)
@@ -225,10 +223,9 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
-    addressee = _addressee(config)
-    inbox.put(_restored(memory, trust, addressee))
+    inbox.put(judge.restored(memory))
     return Loop(
-        state=node.initial(_node_settings(config, trust, key), RELEASED_AT_S, clock.read()),
+        state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
         inbox=inbox,
         adapters=Adapters(
             clock=clock,
@@ -242,7 +239,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
             vitals=Vitals(disk=config.storage.state),
             console=console,
         ),
-        judge=_judge(trust, addressee),
+        judge=judge,
         seal=key.seal,
     )
 
@@ -262,50 +259,13 @@ def _link(config: Config, inbox: Inbox) -> Link:
     )
 
 
-def _judge(
-    trust: TrustStore, addressee: Addressee
-) -> Callable[[ev.MessageArrived, float | None, int], ev.CommandVerified | ev.CommandRefused]:
-    def judge(
-        message: ev.MessageArrived, trusted_s: float | None, floor_s: int
-    ) -> ev.CommandVerified | ev.CommandRefused:
-        found = verify(
-            message.payload,
-            retained=message.retained,
-            trust=trust,
-            addressee=addressee,
-            clock=ClockView(trusted_s, floor_s),
-        )
-        if isinstance(found, VerifiedCommand):
-            return ev.CommandVerified(message.delivery, found)
-        return ev.CommandRefused(message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti)
-
-    return judge
-
-
-def _restored(memory: ev.Memory, trust: TrustStore, addressee: Addressee) -> ev.Restored:
-    """What the store remembers, its envelopes verified again: the file on the card proves nothing."""
-    items = []
-    for stored in memory.items:
-        found = verify_stored(stored.envelope, trust=trust, addressee=addressee)
-        if isinstance(found, VerifiedCommand) and isinstance(found.command, Play):
-            items.append(ev.RestoredItem(found, stored.accepted_at, stored.started_at))
-        else:
-            log.error("a stored item is no longer verified and is left alone: %s", found)
-    return ev.Restored(
-        memory.next_seq, memory.outbox_count, memory.accepted, memory.stops, tuple(items), memory.settings
-    )
-
-
-def _node_settings(config: Config, trust: TrustStore, key: NodeKey) -> node.NodeSettings:
+def _node_settings(config: Config, key: NodeKey) -> node.NodeSettings:
     return node.NodeSettings(
         node=config.node,
         site=config.site,
         boot=os.urandom(16).hex(),
         version=__version__,
         public=key.public_base64url,
-        trust_version=trust.document.version,
-        trust_sha256=fingerprint(trust.document),
-        key_ends=tuple((each.kid, int(each.valid_until.timestamp())) for each in trust.document.keys if each.may),
         zones={
             zone.name: AmplifierSettings(zone.warm_up_ms, zone.linger_ms, zone.max_on_s, zone.min_off_ms)
             for zone in config.amplifier

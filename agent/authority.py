@@ -20,6 +20,7 @@ from agent.messages.commands import (
     Play,
     ReportNow,
     SetMute,
+    SetTrust,
     SetVolume,
     Stop,
     Time,
@@ -108,7 +109,7 @@ def check_audience(claims: Claims, addressee: Addressee) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The keys that count for one command; `rooted` if they are the roots' threshold under a `time`."""
+    """The keys that count for one command; `rooted` if they are the roots' threshold under `time` or `set_trust`."""
 
     keys: tuple[TrustedKey, ...]
     rooted: bool
@@ -118,10 +119,15 @@ def count_keys(claims: Claims, keys: Collection[TrustedKey], trust: TrustDocumen
     """Of the keys whose signatures are good, those whose windows hold; all of them without a clock (stored items).
 
     A `time` signed by the roots' threshold is always obeyed, since nothing else lowers a floor that was set too high:
-    its keys are asked for the order's date alone.
+    its keys are asked for the order's date alone. For a `set_trust` roots alone count, and no date is asked of them:
+    its version is its replay protection, and a site whose roots have all run out must be able to go on.
     """
     if clock is None:
         return Counted(tuple(keys), rooted=False)
+    if claims.command.get("type") == "set_trust":
+        roots = tuple(key for key in keys if key.kid in trust.roots.kids)
+        if roots:
+            return Counted(roots, rooted=len(roots) >= trust.roots.threshold)
     date = datetime.fromtimestamp(claims.iat, UTC)
     dated = tuple([key for key in keys if key.valid_from <= date <= key.valid_until])
     if claims.command.get("type") == "time":
@@ -153,7 +159,8 @@ def read_command(claims: Claims, envelope_bytes: int) -> AnyCommand:
     """The command, typed and within its bounds.
 
     Raises:
-        WordError: `too_large`, `not_supported`, `unknown_command`, `unknown_member`, `missing_member`, `bad_value`.
+        WordError: `too_large`, `not_supported`, `unknown_command`, `unknown_member`, `missing_member`, `bad_value`,
+            or `bad_trust` for a value within a trust document.
     """
     if "type" not in claims.command:
         raise RefusalError(Reason.MISSING_MEMBER, "command has no type")
@@ -168,7 +175,12 @@ def read_command(claims: Claims, envelope_bytes: int) -> AnyCommand:
         raise RefusalError(Reason.NOT_SUPPORTED, f"{name} is not supported by this version")
     if name not in _SUPPORTED:
         raise RefusalError(Reason.UNKNOWN_COMMAND, f"no command is named {name[:40]!r}")
-    command: AnyCommand = convert(claims.command, _SUPPORTED[name])
+    try:
+        command: AnyCommand = convert(claims.command, _SUPPORTED[name])
+    except WordError as error:
+        if name == "set_trust" and error.reason is Reason.BAD_VALUE:  # such as a threshold of 0
+            raise RefusalError(Reason.BAD_TRUST, error.detail) from None
+        raise
     return command
 
 
@@ -179,6 +191,7 @@ _SUPPORTED: dict[str, type[AnyCommand]] = {
     "set_mute": SetMute,
     "report_now": ReportNow,
     "time": Time,
+    "set_trust": SetTrust,
 }
 
 
@@ -217,6 +230,8 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
     """
     if counted.rooted:
         return _grant_of(counted.keys, trust, frozenset({ROOTS, "time"}))
+    if isinstance(command, SetTrust):
+        raise _lacking_roots(counted, trust)
     short = ""
     for needed in permissions_for(command):
         granting = [key for key in counted.keys if _holds(key, needed, stored=stored)]
@@ -229,6 +244,13 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
     if short:
         raise RefusalError(Reason.NOT_ENOUGH_SIGNATURES, short)
     raise RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
+
+
+def _lacking_roots(counted: Counted, trust: TrustDocument) -> RefusalError:
+    count = sum(key.kid in trust.roots.kids for key in counted.keys)
+    if not count:
+        return RefusalError(Reason.NOT_PERMITTED, "no root of the trust document in force has signed")
+    return RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"the roots in force ask {trust.roots.threshold}, {count} count")
 
 
 def _holds(key: TrustedKey, needed: Permission | None, *, stored: bool) -> bool:
@@ -249,11 +271,13 @@ def _grant_of(keys: Sequence[TrustedKey], trust: TrustDocument, besides: frozens
 
 
 def check_lifetime(claims: Claims, command: AnyCommand) -> None:
-    """The dates as they stand: they need no clock.
+    """The dates as they stand: they need no clock. `set_trust` asks no date.
 
     Raises:
         RefusalError: `bad_value`, `lifetime_too_long`.
     """
+    if isinstance(command, SetTrust):
+        return
     if claims.exp <= claims.iat:
         raise RefusalError(Reason.BAD_VALUE, "exp is not after iat")
     if claims.exp - claims.iat > command.MAX_LIFETIME_S:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent import authority
+from agent import authority, succession
 from agent.authority import Addressee, ClockView, Counted, Grant
 from agent.envelope import COMMAND_TYP, MAX_ENVELOPE_BYTES, Envelope, Part, RefusalError, read_envelope, read_header
 from agent.messages.codec import WordError, parse_json
-from agent.messages.commands import AnyCommand, Claims, VerifiedCommand
+from agent.messages.commands import AnyCommand, Claims, SetTrust, VerifiedCommand
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustDocument, TrustedKey
+from agent.messages.trust import TrustedKey
 
 MAX_DETAIL_CHARACTERS = 200
 """Longest text beside a reason code: it goes into reports and logs."""
@@ -31,12 +31,8 @@ class Anchor(Protocol):
         """Whether the part's signature is this key's."""
 
 
-class Anchors(Protocol):
+class Anchors(succession.InForce, Protocol):
     """The keys of one trust document, checked and decoded."""
-
-    @property
-    def document(self) -> TrustDocument:
-        """The document."""
 
     def find(self, kid: str) -> Anchor | None:
         """The key of this name, None if it is not known here (or no longer)."""
@@ -147,6 +143,13 @@ def _check_dates(case: Case) -> None:
         authority.check_dates(case.claims, case.command, case.clock)
 
 
+def _check_following(case: Case) -> None:
+    if isinstance(case.command, SetTrust):
+        signatures = list(zip(case.kids, case.envelope.parts, strict=True))
+        proven = [anchor.key.kid for anchor, _ in case.signed]
+        succession.check_following(case.command.trust, case.trust, signatures, proven)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One question put to an envelope, and the attack that a no stops."""
@@ -170,9 +173,15 @@ CHECKS = (
     Check(10, "a command of this version, within its bounds", "orders half understood, or without end", _check_command),
     Check(11, "permitted, with the signatures asked", "a stolen laptop raising an emergency", _check_permission),
     Check(12, "dates fit the clock", "recorded orders, sent again later", _check_dates),
+    Check(
+        13,
+        "a trust document that may follow, signed by its own roots",
+        "going back to a revoked key, and a site handed to keys that nobody holds",
+        _check_following,
+    ),
 )
 """All checks, in order."""
-CHECKS_AGAIN = CHECKS[1:-1]
+CHECKS_AGAIN = CHECKS[1:11]
 """What is asked again of an item from the store: it was live and in time when it was accepted."""
 
 
@@ -201,7 +210,8 @@ def examine(
 
 
 def _refusal(case: Case, check: Check, error: WordError) -> Refusal:
-    iss, jti = _sender(case) or ("", "")
+    forged = error.reason is Reason.BAD_SIGNATURE  # also where another key's signature was good
+    iss, jti = ("", "") if forged else _sender(case) or ("", "")
     detail = "".join(character if character.isprintable() else "?" for character in error.detail)
     return Refusal(
         check=check.number,

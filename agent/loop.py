@@ -8,6 +8,7 @@ their user; what a verb means stands with the effect that asks for it and with t
 import gc
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -17,6 +18,7 @@ from agent.core import node
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import File, Relay
+from agent.messages.trust import TrustDocument
 
 LONGEST_WAIT_S: Final = 3.0
 """An idle loop turns this often: systemd's watchdog waits 10 s."""
@@ -102,6 +104,15 @@ class Console(Protocol):
     def answer(self, token: int, text: bytes) -> None: ...
 
 
+class Judge(Protocol):
+    """Security under the trust document in force. `trusted_s` is Unix seconds or None, `floor_s` what has passed."""
+
+    def judge(
+        self, message: ev.MessageArrived, trusted_s: float | None, floor_s: int
+    ) -> ev.CommandVerified | ev.CommandRefused: ...
+    def take(self, document: TrustDocument, orders: tuple[tuple[str, bytes], ...]) -> ev.TrustTaken: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """The edges of the node, built by `__main__` (or by a test)."""
@@ -116,10 +127,6 @@ class Adapters:
     supervisor: Supervisor
     vitals: Vitals
     console: Console
-
-
-Judge = Callable[[ev.MessageArrived, float | None, int], ev.CommandVerified | ev.CommandRefused]
-"""Security's verdict on a message, given the trusted time (or None) and the floor."""
 
 
 class Loop:
@@ -140,6 +147,8 @@ class Loop:
         self._judge = judge
         self._seal = seal
         self._exit: do.Exit | None = None
+        self._first: deque[ev.Event] = deque()
+        """What our own effects made happen: it comes before the inbox, in order."""
         self._perform: Mapping[type, Callable[[Any], None]] = self._performers()
 
     def run(self) -> int:
@@ -157,6 +166,8 @@ class Loop:
         return self._exit.code
 
     def _next_event(self) -> ev.Event:
+        if self._first:
+            return self._first.popleft()
         now = self._adapters.clock.read()
         longest_s = LONGEST_WAIT_ON_S if node.relays_closed(self._state) else LONGEST_WAIT_S
         deadline_s = node.next_deadline(self._state, now)
@@ -169,7 +180,7 @@ class Loop:
     def _turn(self, event: ev.Event) -> None:
         now = self._adapters.clock.read()
         if isinstance(event, ev.MessageArrived):
-            event = self._judge(event, *node.clock_view(self._state, now))
+            event = self._judge.judge(event, *node.clock_view(self._state, now))
         self._state, effects = node.step(self._state, event, now)
         for effect in effects:
             self._perform[type(effect)](effect)
@@ -184,6 +195,8 @@ class Loop:
             do.PublishState: lambda it: edge.link.publish_state(it.payload),
             do.PublishHeartbeat: lambda it: edge.link.publish_heartbeat(it.payload),
             do.PublishReport: lambda it: edge.link.publish_report(it.seq, self._seal(it.claims)),
+            do.TakeTrust: lambda it: self._first.append(self._judge.take(it.document, it.orders)),
+            do.JudgeAgain: lambda it: self._first.append(it.message),
             do.Commit: lambda it: edge.store.commit(it.token, it.writes),
             do.ReadOutbox: lambda it: edge.store.read_outbox(it.after_seq, it.limit),
             do.FetchFile: lambda it: edge.fetch.fetch_file(it.token, it.file),

@@ -9,14 +9,16 @@ core's, and so is which items a `stop` may end.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from agent.authority import Addressee, ClockView
+from agent.authority import Addressee, ClockView, read_claims, read_command
 from agent.checks import CHECKS, CHECKS_AGAIN, Case, Check, Refusal, examine
 from agent.envelope import (
     REPORT_TYP,
@@ -27,9 +29,20 @@ from agent.envelope import (
     read_envelope,
     read_header,
 )
+from agent.messages.codec import WordError, parse_json
 from agent.messages.commands import VerifiedCommand
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustDocument, TrustedKey, TrustError, check_document, public_bytes
+from agent.messages.trust import (
+    TrustDocument,
+    TrustedKey,
+    TrustError,
+    check_document,
+    check_succession,
+    fingerprint,
+    names_used,
+    public_bytes,
+)
+from agent.succession import check_kept, read_kept
 
 __all__ = [
     "CHECKS",
@@ -44,8 +57,10 @@ __all__ = [
     "TrustStore",
     "explain",
     "open_report",
+    "read_unproven",
     "thumbprint",
     "verify",
+    "verify_kept_trust",
     "verify_stored",
 ]
 
@@ -71,15 +86,16 @@ class PublicKey:
 
 
 class TrustStore:
-    """The keys of one trust document, checked and decoded once.
+    """The keys of one trust document, checked and decoded once; `used` is every kid of the documents before it.
 
     Raises:
         TrustError: the document must not be believed; one sentence says why.
     """
 
-    def __init__(self, document: TrustDocument, *, site: str) -> None:
+    def __init__(self, document: TrustDocument, *, site: str, used: Mapping[str, str] = MappingProxyType({})) -> None:
         check_document(document, site)
         self.document = document
+        self.used: Mapping[str, str] = {**names_used([document]), **used}
         self._keys = {
             key.kid: PublicKey(key, Ed25519PublicKey.from_public_bytes(public_bytes(key))) for key in document.keys
         }
@@ -87,6 +103,20 @@ class TrustStore:
     def find(self, kid: str) -> PublicKey | None:
         """The key of this name, None if it is not known here (or no longer)."""
         return self._keys.get(kid)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The document's fingerprint."""
+        return fingerprint(self.document)
+
+    def followed_by(self, document: TrustDocument) -> "TrustStore":
+        """The keys of the next document.
+
+        Raises:
+            TrustError: it is unfit, or may not follow this one.
+        """
+        check_succession(document, self.document, self.used)
+        return TrustStore(document, site=self.document.site, used=self.used)
 
 
 def verify(
@@ -105,6 +135,40 @@ def verify(
 def verify_stored(envelope: bytes, *, trust: TrustStore, addressee: Addressee) -> VerifiedCommand | Refusal:
     """The checks again on an item that the store kept, against today's keys. A retired key's orders stay."""
     return examine(Case(envelope, retained=False, trust=trust, addressee=addressee, clock=None), CHECKS_AGAIN)
+
+
+def verify_kept_trust(envelope: bytes, *, site: str, used: Mapping[str, str]) -> TrustStore:
+    """The trust document that the store kept, if its own roots still prove it.
+
+    Raises:
+        TrustError: it is damaged, or of another site.
+    """
+    try:
+        kept = TrustStore(read_kept(envelope), site=site, used=used)
+        check_kept(envelope, kept)
+    except WordError as error:
+        raise TrustError(error.detail) from None
+    return kept
+
+
+def read_unproven(envelope: bytes) -> VerifiedCommand | None:
+    """What a stored order was, for the record of its end: it may nothing. None if it is damaged."""
+    try:
+        claims = read_claims(parse_json(read_envelope(envelope).payload))
+        command = read_command(claims, len(envelope))
+    except WordError:
+        return None
+    return VerifiedCommand(
+        iss=claims.iss,
+        jti=claims.jti,
+        iat=claims.iat,
+        exp=claims.exp,
+        command=command,
+        kids=(),
+        may=frozenset(),
+        max_volume_percent=100,
+        envelope=envelope,
+    )
 
 
 def explain(

@@ -1,4 +1,4 @@
-"""What outlives a power cut: replay memory, waiting items, settings, outbox; in one SQLite database.
+"""What outlives a power cut: replay memory, waiting items, settings, trust, outbox; in one SQLite database.
 
 Thread: `load` opens, checks and reads the database on the caller's thread and hands it to the thread `store`, which
 alone owns it from then on (an SD card's fsync may take 5 s: nobody else shall wait for it). The verbs put an order into
@@ -28,7 +28,9 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     KeepItem,
+    KeepNames,
     KeepSetting,
+    KeepTrust,
     MarkStarted,
     RememberCommand,
     RememberStop,
@@ -60,6 +62,10 @@ _MIGRATIONS = (
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
     INSERT INTO counters VALUES ('last_seq', 0);
     """,
+    """
+    CREATE TABLE trust (version INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
+    CREATE TABLE names (kid TEXT PRIMARY KEY, public TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to."""
 
@@ -76,6 +82,10 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
         INSERT INTO settings VALUES (:name, :value, :iat)
         ON CONFLICT DO UPDATE SET value = excluded.value, iat = excluded.iat WHERE excluded.iat >= iat
         """,
+    ),
+    KeepTrust: (
+        "DELETE FROM trust WHERE version < :version",
+        "INSERT OR REPLACE INTO trust VALUES (:version, :envelope)",
     ),
 }
 """Each write's SQL, its members as named parameters. A setting older than the one kept changes nothing."""
@@ -254,6 +264,8 @@ class _Ledger:
         match write:
             case RememberStop(item, iss, may, exp):
                 run("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (item, iss, " ".join(may), exp))
+            case KeepNames(names):
+                self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", names)
             case AppendReport(claims):
                 run("INSERT INTO outbox VALUES (?, ?)", (claims.seq, codec.encode(claims)))
                 run("UPDATE counters SET value = max(value, ?) WHERE name = 'last_seq'", (claims.seq,))
@@ -328,6 +340,7 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
     (last_seq,) = run("SELECT value FROM counters WHERE name = 'last_seq'").fetchone()
     (outbox_count,) = run("SELECT count(*) FROM outbox").fetchone()
     items = run("SELECT envelope, accepted_at, started_at FROM items ORDER BY position")
+    trust = run("SELECT envelope FROM trust ORDER BY version DESC LIMIT 1").fetchone()
     return Memory(
         next_seq=last_seq + 1,
         outbox_count=outbox_count,
@@ -337,6 +350,8 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
         ),
         items=tuple(StoredItem(*row) for row in items),
         settings=tuple(run("SELECT name, value, iat FROM settings")),
+        trust=trust[0] if trust else None,
+        names=tuple(run("SELECT kid, public FROM names ORDER BY kid")),
     )
 
 

@@ -13,7 +13,7 @@ PURE = {"time", "threading", "os", "socket", "logging", "random", "asyncio"}
 COMPOSITION = {"agent.__main__"}
 """The only place that builds adapters, and so imports everything."""
 FAMILIES = (
-    {"security", "envelope", "checks", "authority", "key_file"},
+    {"security", "envelope", "checks", "authority", "succession", "judge", "key_file"},
     {"config", "config_fields", "config_problems", "config_sections", "config_trust", "config_values"}
     | {"config_words", "yaml_text"},
     {"link", "broker"},

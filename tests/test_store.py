@@ -21,7 +21,9 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     KeepItem,
+    KeepNames,
     KeepSetting,
+    KeepTrust,
     MarkStarted,
     RememberCommand,
     RememberStop,
@@ -30,7 +32,7 @@ from agent.messages.effects import (
 )
 from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredItem
 from agent.messages.reports import Alarm, ReportClaims
-from agent.store import MAX_SET_ASIDE, Store, StoreError
+from agent.store import _MIGRATIONS, MAX_SET_ASIDE, Store, StoreError
 
 EMPTY = Memory(next_seq=1, outbox_count=0, accepted=(), stops=(), items=(), settings=())
 
@@ -92,6 +94,8 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             KeepItem("second", b"envelope 2", 101),
             MarkStarted("first", 102.5),
             KeepSetting("volume_percent", 70, 100),
+            KeepTrust(2, b"set_trust 2"),
+            KeepNames((("root", "R"), ("operator", "O"))),
             AppendReport(report(1)),
         )
     with opened(path) as held:
@@ -102,7 +106,28 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             stops=(("late", "UBND", ("play.normal", "stop"), 600),),
             items=(StoredItem(b"envelope 1", 100, 102.5), StoredItem(b"envelope 2", 101, None)),
             settings=(("volume_percent", 70, 100),),
+            trust=b"set_trust 2",
+            names=(("operator", "O"), ("root", "R")),
         )
+
+
+def test_the_last_trust_document_is_kept_and_a_name_stays_what_it_was(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, KeepTrust(2, b"two"), KeepNames((("a", "A"),)))
+        held.commit(2, KeepTrust(3, b"three"), KeepNames((("a", "another"), ("b", "B"))))
+    with opened(path) as held:
+        assert (held.memory.trust, held.memory.names) == (b"three", (("a", "A"), ("b", "B")))
+
+
+def test_a_store_of_the_first_version_gains_the_trust_tables(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            f"{_MIGRATIONS[0]}; INSERT INTO accepted VALUES ('UBND', 'jti', 9); PRAGMA user_version=1"
+        )
+    with opened(path) as held:
+        assert (held.memory.accepted, held.memory.trust, held.memory.names) == ((("UBND", "jti", 9),), None, ())
+        assert held.commit(1, KeepTrust(2, b"two")) == Committed(1)
 
 
 def test_what_expired_is_forgotten_and_what_ends_just_then_is_not(path: Path) -> None:
@@ -312,6 +337,8 @@ class Model:
     stops: dict[tuple[str, str], tuple[tuple[str, ...], int]] = field(default_factory=dict)
     items: dict[str, StoredItem] = field(default_factory=dict)
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    trusts: dict[int, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
 
@@ -345,6 +372,10 @@ class Model:
             case KeepSetting(name, value, iat):
                 if name not in self.settings or iat >= self.settings[name][1]:
                     self.settings[name] = (value, iat)
+            case KeepTrust(version, envelope):
+                self.trusts[version] = envelope
+            case KeepNames(names):
+                self.names = dict(names) | self.names
 
     def memory(self) -> Memory:
         return Memory(
@@ -354,6 +385,8 @@ class Model:
             stops=tuple(sorted((*key, *kept) for key, kept in self.stops.items())),
             items=tuple(self.items.values()),
             settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),
+            trust=self.trusts[max(self.trusts)] if self.trusts else None,
+            names=tuple(sorted(self.names.items())),
         )
 
 
@@ -365,6 +398,8 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(MarkStarted, NAMES, st.floats(0, 1e10)),
     st.builds(ForgetItem, NAMES),
     st.builds(KeepSetting, NAMES, SMALL, SMALL),
+    st.builds(KeepTrust, SMALL, st.binary(max_size=4)),
+    st.builds(KeepNames, st.dictionaries(NAMES, NAMES, max_size=3).map(lambda names: tuple(names.items()))),
     st.builds(RemoveReports, st.lists(SMALL, max_size=3).map(tuple)),
     st.none(),  # stands for the next report
 )

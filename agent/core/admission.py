@@ -1,6 +1,6 @@
-"""What becomes of a command: exactly one outcome, stored before it is acknowledged and acted upon.
+"""What becomes of a command: exactly one outcome, stored before it is acknowledged and acted upon (`answers`).
 
-Orders that make silence (`stop`, muting) act first and are stored after. Replay memory and remembered stops live here.
+Orders that make silence (`stop`, muting) act first and are stored after. `set_trust` is decided in `trusting`.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,13 @@ from typing import Final
 
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
+from agent.core.answers import accept, forget_expired, refuse
 from agent.core.attempts import drop, set_gain
 from agent.core.copies import take_copy
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.programme import Item, Outcome
 from agent.core.state import MAX_ACCEPTED, RememberedStop, Setting, Turn
+from agent.core.trusting import set_trust
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
@@ -23,24 +25,15 @@ from agent.messages.commands import (
     Play,
     ReportNow,
     SetMute,
+    SetTrust,
     SetVolume,
     Stop,
     Time,
 )
-from agent.messages.events import Delivery
 from agent.messages.reasons import Reason
-from agent.messages.reports import CommandOutcome
 
 MAX_STOPS: Final = 1_000
 """Stops remembered for items that have not come: a slot each, until their `exp`."""
-
-MAX_REPORTED_REFUSALS: Final = 20
-"""Refusals reported in a minute (protocol section 5); the rest is only counted."""
-
-ALLOWANCE_S: Final = 60.0
-
-MAX_ANSWERED: Final = 256
-"""Refused commands remembered so that each gets one outcome."""
 
 
 def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
@@ -48,83 +41,14 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     verified = event.verified
     signers = ", ".join(verified.kids)
     turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
-    _forget_expired(turn)
+    forget_expired(turn)
     if take_copy(turn, (verified.iss, verified.jti), event.delivery):
         return
-    if len(turn.state.accepted) >= MAX_ACCEPTED:
-        _refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{MAX_ACCEPTED} live commands are remembered already")
+    # A stolen key that fills the table must not keep out its own revocation, which needs no such memory.
+    if len(turn.state.accepted) >= MAX_ACCEPTED and not isinstance(verified.command, SetTrust):
+        refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{MAX_ACCEPTED} live commands are remembered already")
         return
     _OBEY[type(verified.command)](turn, event)
-
-
-def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
-    """Security has refused it: counted; reported only where sender and addressee are proven."""
-    if not event.reportable:
-        turn.count(event.reason)
-        turn.do(do.Acknowledge(event.delivery))
-        return
-    if take_copy(turn, (event.iss, event.jti), event.delivery):
-        return
-    outcome = CommandOutcome(event.iss, event.jti, "refused", event.reason, event.detail)
-    _answer_refused(turn, event.delivery, outcome, event.reason)
-
-
-def _answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reason: Reason) -> None:
-    """Refuse with one outcome report, within the minute's allowance; the `jti` is not used up."""
-    turn.count(reason)
-    refusals = turn.state.refusals
-    iss, jti = outcome.iss, outcome.jti
-    if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
-        refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
-    if (iss, jti) in refusals.answered or refusals.reported >= MAX_REPORTED_REFUSALS:
-        turn.state = replace(turn.state, refusals=refusals)
-        turn.do(do.Acknowledge(delivery))
-        return
-    answered = (*refusals.answered, (iss, jti))[-MAX_ANSWERED:]
-    turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
-    turn.warn(f"command {jti} of {iss!r} refused: {reason}: {outcome.detail or ''}")
-    turn.commit(turn.report(outcome), delivery=delivery, again=False)
-
-
-def _forget_expired(turn: Turn) -> None:
-    """Replay memory and remembered stops last until their `exp` has passed by trusted time."""
-    trusted_s = turn.trusted_s
-    if trusted_s is None:
-        return
-    state = turn.state
-    if any(exp < trusted_s for exp in state.accepted.values()):
-        state = replace(state, accepted={key: exp for key, exp in state.accepted.items() if exp >= trusted_s})
-    if any(stop.exp < trusted_s for stop in state.stops.values()):
-        state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
-    turn.state = state
-
-
-def _accept(
-    turn: Turn,
-    event: ev.CommandVerified,
-    *writes: do.Write,
-    item: str | None = None,
-    setting: tuple[str, Setting] | None = None,
-    detail: str = "",
-) -> None:
-    """Remember the command and its outcome in one transaction; the PUBACK follows it."""
-    verified = event.verified
-    known = {**turn.state.accepted, (verified.iss, verified.jti): verified.exp}
-    turn.state = replace(turn.state, accepted=known)
-    outcome = CommandOutcome(verified.iss, verified.jti, "accepted", None, detail or UNSET)
-    memory: list[do.Write] = [do.RememberCommand(verified.iss, verified.jti, verified.exp)]
-    if turn.trusted_s is not None:
-        memory.append(do.ForgetCommands(int(turn.trusted_s)))
-        memory.append(turn.floor())
-    turn.commit(
-        *memory, *writes, turn.report(outcome), delivery=event.delivery, item=item, setting=setting, again=False
-    )
-    turn.log(f"command {verified.jti} verified and accepted: {type(verified.command).__name__} of {verified.iss!r}")
-
-
-def _refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> None:
-    outcome = CommandOutcome(event.verified.iss, event.verified.jti, "refused", reason, detail)
-    _answer_refused(turn, event.delivery, outcome, reason)
 
 
 # Play ---------------------------------------------------------------------------------------------------------------
@@ -136,15 +60,15 @@ def _play(turn: Turn, event: ev.CommandVerified) -> None:
     assert isinstance(play, Play)
     trusted_s = turn.trusted_s
     if trusted_s is None:
-        _refuse(turn, event, Reason.CLOCK_UNTRUSTED, "this node does not know the time yet; send `time`")
+        refuse(turn, event, Reason.CLOCK_UNTRUSTED, "this node does not know the time yet; send `time`")
         return
     item = Item(verified, play, due_at=int(trusted_s), ordered_s=turn.now.mono_s, durable=False)
     refusal = _why_not_play(turn, item, trusted_s)
     if refusal is not None:
-        _refuse(turn, event, *refusal)
+        refuse(turn, event, *refusal)
         return
     turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
-    _accept(turn, event, do.KeepItem(play.item, verified.envelope, item.due_at), item=play.item)
+    accept(turn, event, do.KeepItem(play.item, verified.envelope, item.due_at), item=play.item)
 
 
 def _why_not_play(turn: Turn, item: Item, trusted_s: float) -> tuple[Reason, str] | None:
@@ -203,24 +127,24 @@ def _stop_one(turn: Turn, event: ev.CommandVerified, stop: Stop, name: str) -> N
     if item is None:
         _stop_unknown(turn, event, name)
     elif turn.trusted_s is None and item.play.kind is Kind.EMERGENCY:
-        _refuse(turn, event, Reason.CLOCK_UNTRUSTED, "an emergency is not stopped before the time is known")
+        refuse(turn, event, Reason.CLOCK_UNTRUSTED, "an emergency is not stopped before the time is known")
     elif not may_end(verified.iss, verified.may, item):
-        _refuse(turn, event, Reason.NOT_PERMITTED, f"this key could not have ordered item {name}")
+        refuse(turn, event, Reason.NOT_PERMITTED, f"this key could not have ordered item {name}")
     else:
         drop(turn, name, Outcome("stopped", Reason.STOPPED, stop.reason))
-        _accept(turn, event)
+        accept(turn, event)
 
 
 def _stop_unknown(turn: Turn, event: ev.CommandVerified, name: str) -> None:
     """Remembered until the stop's own `exp`: the late `play` will be refused."""
     if len(turn.state.stops) >= MAX_STOPS:
-        _refuse(turn, event, Reason.QUEUE_FULL, f"{MAX_STOPS} stops are remembered already")
+        refuse(turn, event, Reason.QUEUE_FULL, f"{MAX_STOPS} stops are remembered already")
         return
     verified = event.verified
     remembered = RememberedStop(verified.may, verified.exp)
     turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
     write = do.RememberStop(name, verified.iss, tuple(sorted(verified.may)), verified.exp)
-    _accept(turn, event, write, detail=f"item {name} is not here; remembered")
+    accept(turn, event, write, detail=f"item {name} is not here; remembered")
 
 
 def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
@@ -233,7 +157,7 @@ def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
             drop(turn, name, Outcome("stopped", Reason.STOPPED, stop.reason))
         else:
             stayed.append(name)
-    _accept(turn, event, detail=f"stayed: {', '.join(stayed)}"[:200] if stayed else "")
+    accept(turn, event, detail=f"stayed: {', '.join(stayed)}"[:200] if stayed else "")
 
 
 # Settings, time, reports --------------------------------------------------------------------------------------------
@@ -257,9 +181,9 @@ def _set_mute(turn: Turn, event: ev.CommandVerified) -> None:
 def _set(turn: Turn, event: ev.CommandVerified, name: str, present: Setting, value: int) -> None:
     iat = event.verified.iat
     if iat < present.iat:
-        _refuse(turn, event, Reason.SUPERSEDED, f"{name} was set by a command issued later")
+        refuse(turn, event, Reason.SUPERSEDED, f"{name} was set by a command issued later")
         return
-    _accept(turn, event, do.KeepSetting(name, value, iat), setting=(name, Setting(value, iat)))
+    accept(turn, event, do.KeepSetting(name, value, iat), setting=(name, Setting(value, iat)))
 
 
 def apply_setting(turn: Turn, name: str, setting: Setting) -> None:
@@ -274,7 +198,7 @@ def apply_setting(turn: Turn, name: str, setting: Setting) -> None:
 
 def _report_now(turn: Turn, event: ev.CommandVerified) -> None:
     turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
-    _accept(turn, event, turn.report(status_report(turn, event.verified.jti)))
+    accept(turn, event, turn.report(status_report(turn, event.verified.jti)))
     publish_state(turn)
 
 
@@ -284,10 +208,10 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
     rooted = ROOTS in event.verified.may
     if turn.trusted_s is not None and not rooted:
         evidence = turn.state.timekeeping.evidence
-        _refuse(turn, event, Reason.SUPERSEDED, f"the time is known already ({evidence})")
+        refuse(turn, event, Reason.SUPERSEDED, f"the time is known already ({evidence})")
         return
     if not tk.answers(turn.state.timekeeping, command.nonce, turn.now):
-        _refuse(
+        refuse(
             turn,
             event,
             Reason.BAD_NONCE,
@@ -297,7 +221,7 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
     learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
     turn.state = replace(turn.state, timekeeping=learnt)
     turn.log("clock trusted: time command")
-    _accept(turn, event)
+    accept(turn, event)
     publish_state(turn)
 
 
@@ -308,4 +232,5 @@ _OBEY: Final[dict[type, Callable[[Turn, ev.CommandVerified], None]]] = {
     SetMute: _set_mute,
     ReportNow: _report_now,
     Time: _time,
+    SetTrust: set_trust,
 }

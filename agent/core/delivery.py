@@ -6,7 +6,7 @@ Persist, then acknowledge, then act (design invariant 3).
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts
+from agent.core import attempts, trusting
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
@@ -84,7 +84,7 @@ def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
 
 
 def on_committed(turn: Turn, event: ev.Committed) -> None:
-    """It is on the disk: acknowledge, let the item sound, put the setting into force."""
+    """It is on the disk: acknowledge, let the item sound, put setting or trust document into force."""
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
@@ -98,6 +98,8 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
         turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, pending.item))
     if pending.setting is not None:
         apply_setting(turn, *pending.setting)
+    if pending.trust is not None:
+        trusting.come_into_force(turn, pending.trust)
 
 
 def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
@@ -115,6 +117,8 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
     _forget(turn, pending)
     if pending.item is not None:
         attempts.drop(turn, pending.item, Outcome("failed", Reason.STORAGE, event.detail))
+    if pending.trust is not None:
+        trusting.go_on_without(turn)
     if pending.delivery is not None:
         _ask_again(turn)
 

@@ -12,9 +12,10 @@ from agent.core.state import State as NodeState
 from agent.core.state import Turn
 from agent.messages.absent import UNSET, UnsetType
 from agent.messages.codec import encode
-from agent.messages.effects import MeasureVitals, PublishHeartbeat, PublishState
+from agent.messages.effects import KeepNames, MeasureVitals, PublishHeartbeat, PublishState
 from agent.messages.events import Now, VitalsMeasured
 from agent.messages.reports import ClockSeen, Heartbeat, State, Status
+from agent.messages.trust import names_used
 
 MAX_HEARTBEAT_BYTES: Final = 512
 
@@ -53,14 +54,16 @@ def publish_state(turn: Turn, *, online: bool = True) -> None:
         public=settings.public,
         nonce=state.timekeeping.nonce or UNSET,
         clock=clock_seen(state),
-        trust_version=settings.trust_version,
+        trust_version=state.trust.document.version,
         key_ends=_key_ends(turn),
     )
     turn.do(PublishState(encode(document)))
 
 
 def _key_ends(turn: Turn) -> str | UnsetType:
-    soon = [kid for kid, end in turn.state.settings.key_ends if end - turn.wall_s < KEY_END_WARNING_S]
+    """The keys that may order something and end soon, or have ended: somebody must renew or retire them."""
+    keys = turn.state.trust.document.keys
+    soon = [key.kid for key in keys if key.may and key.valid_until.timestamp() - turn.wall_s < KEY_END_WARNING_S]
     return ", ".join(soon)[:200] if soon else UNSET
 
 
@@ -70,8 +73,8 @@ def status_report(turn: Turn, jti: str | None = None) -> Status:
     current = state.programme.current
     return Status(
         agent_version=state.settings.version,
-        trust_version=state.settings.trust_version,
-        trust_sha256=state.settings.trust_sha256,
+        trust_version=state.trust.document.version,
+        trust_sha256=state.trust.sha256,
         volume_percent=state.volume.value,
         muted=bool(state.muted.value),
         clock=clock_seen(state),
@@ -79,6 +82,14 @@ def status_report(turn: Turn, jti: str | None = None) -> Status:
         waiting=len(state.programme.waiting),
         jti=jti or UNSET,
     )
+
+
+def tell_status(turn: Turn) -> None:
+    """The `status` of every six hours; with it the names of the keys in force are kept, and their ends warned of."""
+    names = tuple(names_used([turn.state.trust.document]).items())
+    turn.commit(turn.report(status_report(turn)), turn.floor(), KeepNames(names))
+    if _key_ends(turn) is not UNSET:
+        publish_state(turn)
 
 
 def beat(turn: Turn) -> None:
@@ -141,6 +152,7 @@ def describe(state: NodeState, now: Now) -> bytes:
         "up": f"{now.mono_s - state.started_s:.0f} s",
         "link": f"{'up' if state.connection.up else 'down'}, connection {state.connection.number}",
         "clock": f"{trusted} ({state.timekeeping.evidence})",
+        "trust": f"version {state.trust.document.version}, SHA-256 {state.trust.sha256}",
         "amplifiers": _amplifiers(state),
         "programme": ", ".join(names) or "nothing",
         "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",

@@ -47,7 +47,9 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         durable=True,
         started_at=restored.started_at,
     )
-    if restored.started_at is not None:
+    if restored.revoked:
+        attempts.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked), None)
+    elif restored.started_at is not None:
         attempts.record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"), None)
     else:
         turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))

@@ -9,17 +9,18 @@ from typing import Any, Final
 
 from agent.core import amplifier as amp
 from agent.core import connection as conn
-from agent.core import delivery, life, news
+from agent.core import delivery, life, news, trusting
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
-from agent.core.admission import on_refused, on_verified
-from agent.core.heartbeat import beat, on_vitals, publish_state, status_report, will
+from agent.core.admission import on_verified
+from agent.core.heartbeat import beat, on_vitals, publish_state, tell_status, will
 from agent.core.playout import advance
 from agent.core.programme import Stage
-from agent.core.state import NodeSettings, Setting, State, Turn
+from agent.core.state import NodeSettings, Setting, State, Trust, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.trust import TrustDocument, fingerprint
 
 __all__ = ["NodeSettings", "State", "clock_view", "initial", "next_deadline", "relays_closed", "step"]
 
@@ -30,10 +31,11 @@ CLOCK_LOOK_S: Final = 5.0
 """How often an untrusted clock is looked at again."""
 
 
-def initial(settings: NodeSettings, floor_s: int, now: ev.Now) -> State:
-    """The state before anything has happened: amplifiers off, nothing believed."""
+def initial(settings: NodeSettings, trust: TrustDocument, floor_s: int, now: ev.Now) -> State:
+    """The state before anything has happened: amplifiers off, nothing believed but the keys in `trust`."""
     return State(
         settings=settings,
+        trust=Trust(trust, fingerprint(trust)),
         timekeeping=tk.Timekeeping(floor_s=floor_s),
         outbox=box.Outbox(next_seq=1),
         amplifiers={zone: amp.Amplifier() for zone in settings.zones},
@@ -131,7 +133,7 @@ def _run_due(turn: Turn) -> None:
         beat(turn)
     if at_s >= state.status_due_s:
         turn.state = replace(turn.state, status_due_s=at_s + STATUS_EVERY_S)
-        turn.commit(turn.report(status_report(turn)), turn.floor())
+        tell_status(turn)
     delivery.retry_commits(turn)
 
 
@@ -145,7 +147,8 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.Disconnected: delivery.on_disconnected,
     ev.ReportDelivered: delivery.on_delivered,
     ev.CommandVerified: on_verified,
-    ev.CommandRefused: on_refused,
+    ev.CommandRefused: trusting.on_refused,
+    ev.TrustTaken: trusting.on_taken,
     ev.Committed: delivery.on_committed,
     ev.CommitFailed: delivery.on_commit_failed,
     ev.OutboxRead: delivery.on_outbox_read,

@@ -152,6 +152,15 @@ def mark_durable(programme: Programme, name: str) -> Programme:
     return replace(programme, waiting=waiting)
 
 
+def verified_anew(programme: Programme, name: str, verified: VerifiedCommand) -> Programme:
+    """The item of this name under what its keys are worth today."""
+    current = programme.current
+    if current is not None and current.item.play.item == name:
+        return replace(programme, current=replace(current, item=replace(current.item, verified=verified)))
+    waiting = (replace(item, verified=verified) if item.play.item == name else item for item in programme.waiting)
+    return replace(programme, waiting=tuple(waiting))
+
+
 def begin(programme: Programme, at_s: float, amplifier_base_s: float) -> Programme:
     """Take the first of the queue; its first source comes next."""
     item, *rest = programme.waiting

@@ -13,9 +13,10 @@ from agent.core.outbox import Outbox, appended, take_received
 from agent.core.programme import Programme
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
 from agent.messages.effects import AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
-from agent.messages.events import Delivery, Now, VitalsMeasured
+from agent.messages.events import Delivery, MessageArrived, Now, VitalsMeasured
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, ReportClaims
+from agent.messages.trust import TrustDocument
 
 MAX_ACCEPTED: Final = 20_000
 """Replay memory in commands: 24 h of one every five seconds; a full table refuses, it never forgets a live one."""
@@ -33,10 +34,6 @@ class NodeSettings:
     boot: str
     version: str
     public: str
-    trust_version: int
-    trust_sha256: str
-    key_ends: tuple[tuple[str, int], ...]
-    """(kid, Unix seconds of `valid_until`) of every key that may order something."""
     zones: Mapping[str, AmplifierSettings]
     volume_percent: int
     emergency_volume_percent: int
@@ -52,6 +49,19 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """The trust document in force and its fingerprint.
+
+    While the next one is being stored (`changing`), what the keys of this one refuse is `held`, to be judged again.
+    """
+
+    document: TrustDocument
+    sha256: str
+    changing: bool = False
+    held: tuple[MessageArrived, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RememberedStop:
     """A stop that came before its item; kept by (item, iss)."""
 
@@ -61,7 +71,9 @@ class RememberedStop:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What waits for a transaction: a delivery to acknowledge, an item to become durable, a setting to come into force.
+    """What waits for a transaction.
+
+    A delivery to acknowledge, an item to become durable, a setting or a trust document to come into force.
 
     `again` if it must not fail: it is tried until it is stored.
     """
@@ -70,6 +82,7 @@ class Pending:
     delivery: Delivery | None = None
     item: str | None = None
     setting: tuple[str, Setting] | None = None
+    trust: TrustDocument | None = None
     again: bool = False
     copies: tuple[Delivery, ...] = ()
     """Further deliveries of the same command, acknowledged with the first."""
@@ -91,6 +104,7 @@ class State:
     """All that the node knows. Instants ending in `_s` are monotonic unless said otherwise."""
 
     settings: NodeSettings
+    trust: Trust
     timekeeping: Timekeeping
     outbox: Outbox
     amplifiers: Mapping[str, Amplifier]
@@ -170,6 +184,7 @@ class Turn:
         delivery: Delivery | None = None,
         item: str | None = None,
         setting: tuple[str, Setting] | None = None,
+        trust: TrustDocument | None = None,
         again: bool = True,
         copies: tuple[Delivery, ...] = (),
     ) -> None:
@@ -178,7 +193,7 @@ class Turn:
         if received:
             writes = (*writes, RemoveReports(received))
         token = self.state.next_commit
-        pending = Pending(writes, delivery, item, setting, again, copies)
+        pending = Pending(writes, delivery, item, setting, trust, again, copies)
         self.state = replace(
             self.state, outbox=outbox, next_commit=token + 1, pending={**self.state.pending, token: pending}
         )

@@ -197,7 +197,7 @@ class SetTrust(Command, frozen=True, tag="set_trust"):
     trust: TrustDocument
 
 
-AnyCommand = Play | Stop | SetVolume | SetMute | ReportNow | Time
+AnyCommand = Play | Stop | SetVolume | SetMute | ReportNow | Time | SetTrust
 
 NOT_YET_SUPPORTED = frozenset(
     {
@@ -205,7 +205,6 @@ NOT_YET_SUPPORTED = frozenset(
         "set_schedule",
         "set_policy",
         "prefetch",
-        "set_trust",
         "self_test",
         "restart",
         "live",

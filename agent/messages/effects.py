@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.messages.commands import BuiltinName, File, Relay
-from agent.messages.events import Delivery
+from agent.messages.events import Delivery, MessageArrived
 from agent.messages.reports import ReportClaims
+from agent.messages.trust import TrustDocument
 
 # Link ---------------------------------------------------------------------------------------------------------------
 
@@ -46,6 +47,24 @@ class PublishReport:
 
     seq: int
     claims: bytes
+
+
+# Security -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTrust:
+    """Judge by this document from here on; answered by `TrustTaken` with its verdict on `orders` (item, envelope)."""
+
+    document: TrustDocument
+    orders: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAgain:
+    """This message was refused by keys that have changed since: it comes before any other."""
+
+    message: MessageArrived
 
 
 # Store --------------------------------------------------------------------------------------------------------------
@@ -111,6 +130,21 @@ class KeepSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepTrust:
+    """The `set_trust` in force from now on, as it came; an older one is no longer needed."""
+
+    version: int
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepNames:
+    """(kid, public) of keys in force: no kid is ever another key. What a kid first meant stays."""
+
+    names: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AppendReport:
     """Put a report into the outbox."""
 
@@ -132,6 +166,8 @@ Write = (
     | MarkStarted
     | ForgetItem
     | KeepSetting
+    | KeepTrust
+    | KeepNames
     | AppendReport
     | RemoveReports
 )
@@ -311,6 +347,8 @@ Effect = (
     | PublishState
     | PublishHeartbeat
     | PublishReport
+    | TakeTrust
+    | JudgeAgain
     | Commit
     | ReadOutbox
     | FetchFile

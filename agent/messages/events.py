@@ -91,6 +91,27 @@ class CommandRefused:
     reportable: bool
     iss: str
     jti: str
+    message: MessageArrived | None = None
+    """What was refused: while a trust document is being stored it is kept, and judged again by that document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What today's keys say of an order accepted earlier: verified anew, or None and why not.
+
+    `damaged` if it is a known key's order no longer: the disk has altered it.
+    """
+
+    verified: VerifiedCommand | None
+    detail: str = ""
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrustTaken:
+    """The trust document is in force; `orders` is what it says of those that were named, by item."""
+
+    orders: tuple[tuple[str, Standing], ...]
 
 
 # Store --------------------------------------------------------------------------------------------------------------
@@ -115,15 +136,23 @@ class Memory:
     stops: tuple[tuple[str, str, tuple[str, ...], int], ...]
     items: tuple[StoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
+    trust: bytes | None = None
+    """The `set_trust` last accepted, as it came."""
+    names: tuple[tuple[str, str], ...] = ()
+    """(kid, public) of every key there ever was."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredItem:
-    """An accepted item found in the store at start; `started_at` is set if it had begun to sound."""
+    """An accepted item found in the store at start; `started_at` is set if it had begun to sound.
+
+    `revoked` says why its signatures no longer hold (then `verified` only tells what it was), empty if they do.
+    """
 
     verified: VerifiedCommand
     accepted_at: int
     started_at: float | None
+    revoked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +355,7 @@ Event = (
     | ReportDelivered
     | CommandVerified
     | CommandRefused
+    | TrustTaken
     | Restored
     | Committed
     | CommitFailed

@@ -89,6 +89,11 @@ class Reason(StrEnum):
         Shown.REPORTED,
         "The trust document is unfit, or may not follow the one in force.",
     )
+    STALE_VERSION = (
+        "stale_version",
+        Shown.REPORTED,
+        "The document's version does not follow the one in force, which the detail names with its SHA-256.",
+    )
     SUPERSEDED = "superseded", Shown.REPORTED, "A setting issued later is in force."
     DUPLICATE_ITEM = "duplicate_item", Shown.REPORTED, "An item of this name waits or plays."
     QUEUE_FULL = "queue_full", Shown.REPORTED, "As many items wait, or stops are remembered, as may."
@@ -96,6 +101,7 @@ class Reason(StrEnum):
     UNKNOWN_ZONE = "unknown_zone", Shown.REPORTED, "The node has no zone of this name."
     # The item: why it ended, or did not begin.
     STOPPED = "stopped", Shown.BOTH, "A `stop` ended it, or came before it."
+    REVOKED = "revoked", Shown.RECORDED, "The trust document in force no longer bears the order's signatures."
     MAX_DURATION = "max_duration", Shown.RECORDED, "It sounded for its `max_duration_s`."
     NOT_AFTER = "not_after", Shown.RECORDED, "Its `not_after` came."
     RESTART = "restart", Shown.RECORDED, "The agent was restarted while it sounded."

@@ -282,5 +282,5 @@ class TestSeveralSignatures:
 
 
 def test_the_checks_are_numbered_from_one_without_a_gap() -> None:
-    assert [check.number for check in CHECKS] == list(range(1, 13))
+    assert [check.number for check in CHECKS] == list(range(1, 14))
     assert json.dumps([check.stops for check in CHECKS])

@@ -7,11 +7,14 @@ disk, a missing card or a dead source says so in `Behaviour`.
 import heapq
 import itertools
 import json
+from collections import deque
 from dataclasses import dataclass, field
 
+from agent.authority import Addressee
 from agent.core import node
 from agent.core.amplifier import ENERGISED, AmplifierSettings
 from agent.core.programme import SAMPLE_RATE
+from agent.judge import Judge
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import (
@@ -28,6 +31,9 @@ from agent.messages.commands import (
 )
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
+from agent.messages.trust import TrustDocument
+from agent.security import TrustStore
+from tests.signing import CHAIR, DEFENCE, OPERATOR, document
 
 START_WALL_S = 1_790_000_000.0
 EVERYTHING = frozenset({"play.normal", "play.priority", "play.emergency", "stop", "volume", "time"})
@@ -36,6 +42,7 @@ CHIME = Source(builtin=Builtin(BuiltinName.CHIME))
 FILE = Source(file=File("https://files.example/a.mp3", "a" * 64, 1_000))
 OTHER_FILE = Source(file=File("https://files.example/b.mp3", "b" * 64, 1_000))
 RELAY = Source(relay=Relay("https://radio.vov.example/live"))
+TRUST = document(OPERATOR, CHAIR, DEFENCE)
 
 
 @dataclass
@@ -60,6 +67,7 @@ class Pole:
 
     settings: node.NodeSettings
     behaviour: Behaviour = field(default_factory=Behaviour)
+    trust: TrustDocument = TRUST
     mono_s: float = 1_000.0
     history: list[tuple[float, do.Effect]] = field(default_factory=list)
     reports: list[AnyReport] = field(default_factory=list)
@@ -72,7 +80,11 @@ class Pole:
         self._sounding: dict[int, tuple[float, float, bool]] = {}
         self._connection = 0
         self.wall_offset_s = START_WALL_S - self.mono_s
-        self.state = node.initial(self.settings, int(START_WALL_S) - 86_400, self.now)
+        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now)
+        self.judge = Judge(
+            TrustStore(self.trust, site=self.settings.site), Addressee("hoang-dao", "hd-03", frozenset())
+        )
+        self._first: deque[ev.Event] = deque()
 
     @property
     def now(self) -> ev.Now:
@@ -104,6 +116,12 @@ class Pole:
         for effect in effects:
             self.history.append((self.mono_s, effect))
             self._perform(effect)
+        if self._first:
+            self._happen(self._first.popleft())
+
+    def hear(self, envelope: bytes) -> None:
+        """A real envelope arrives, and is judged by real signatures."""
+        self._happen(ev.MessageArrived(ev.Delivery(self._connection, next(self._serial) + 1), "topic", envelope, False))
 
     def run(self, seconds: float) -> None:
         """Move the clock, stopping wherever something happens or is due."""
@@ -177,6 +195,8 @@ class Pole:
             heapq.heappush(self._future, (self.mono_s + delay_s, next(self._serial), event))
 
     def _happen(self, event: ev.Event) -> None:
+        if isinstance(event, ev.MessageArrived):
+            event = self.judge.judge(event, *node.clock_view(self.state, self.now))
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
         if isinstance(event, ev.SoundEnded) and self._sounding.pop(event.token, None) is None:
@@ -190,6 +210,10 @@ class Pole:
                 self._connection = connection
             case do.Commit(token=token, writes=writes):
                 self._commit(token, writes)
+            case do.TakeTrust(document=document, orders=orders):
+                self._first.append(self.judge.take(document, orders))
+            case do.JudgeAgain(message=message):
+                self._first.append(message)
             case do.Acknowledge(delivery=delivery):
                 self.acknowledged.append(delivery.packet)
             case do.FetchFile(token=token, file=file):
@@ -254,7 +278,7 @@ def _ends(event: ev.Event, token: int) -> bool:
     return isinstance(event, ev.SoundEnded | ev.SoundStarted) and event.token == token
 
 
-def make_pole(behaviour: Behaviour | None = None, **zones: AmplifierSettings) -> Pole:
+def make_pole(behaviour: Behaviour | None = None, trust: TrustDocument = TRUST, **zones: AmplifierSettings) -> Pole:
     """A node with one zone (or these), its clock trusted by the kernel unless the behaviour says otherwise."""
     settings = node.NodeSettings(
         node="hd-03",
@@ -262,15 +286,12 @@ def make_pole(behaviour: Behaviour | None = None, **zones: AmplifierSettings) ->
         boot="0" * 32,
         version="0.1.0",
         public="p" * 43,
-        trust_version=1,
-        trust_sha256="f" * 64,
-        key_ends=(),
         zones=zones or {"main": AmplifierSettings(warm_up_ms=800, linger_ms=3_000)},
         volume_percent=80,
         emergency_volume_percent=100,
         heartbeat_s=60,
     )
-    return Pole(settings, behaviour or Behaviour())
+    return Pole(settings, behaviour or Behaviour(), trust)
 
 
 def play(item: str = "item-1", *sources: Source, kind: Kind = Kind.NORMAL, max_duration_s: int = 60) -> Play:

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core import node
-from agent.core.admission import MAX_REPORTED_REFUSALS
+from agent.core.answers import MAX_REPORTED_REFUSALS
 from agent.core.heartbeat import MAX_HEARTBEAT_BYTES, heartbeat
 from agent.core.state import MAX_ACCEPTED
 from agent.messages import effects as do
@@ -12,7 +12,8 @@ from agent.messages.codec import encode
 from agent.messages.commands import Kind, ReportNow, SetMute, SetVolume, Time, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import Status
-from tests.core.pole import EVERYTHING, Behaviour, Pole, claims_of, make_pole, play, stop
+from agent.messages.trust import fingerprint
+from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play, stop
 
 
 def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-refused-00001") -> None:
@@ -291,7 +292,7 @@ def test_an_emergency_is_not_stopped_before_the_time_is_known() -> None:
     pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
     pole.order(play("flood", kind=Kind.EMERGENCY))
     pole.run(2.0)
-    pole.state = node.initial(pole.settings, 0, pole.now)
+    pole.state = node.initial(pole.settings, pole.trust, 0, pole.now)
     pole.behaviour.synchronised = False
     wall_s = pole.wall_s
     flood = VerifiedCommand(
@@ -313,7 +314,9 @@ def test_status_is_reported_at_start_every_six_hours_and_on_request() -> None:
     jti = pole.order(ReportNow())
     asked = [each for each in pole.reports if isinstance(each, Status) and each.jti == jti]
     assert len(asked) == 1
-    assert (asked[0].trust_sha256, asked[0].volume_percent) == ("f" * 64, 80)
+    assert (asked[0].trust_version, asked[0].trust_sha256) == (1, fingerprint(TRUST))
+    assert (asked[0].volume_percent, asked[0].muted, asked[0].playing, asked[0].waiting) == (80, False, None, 0)
+    assert asked[0].clock.trusted
 
 
 def test_reports_leave_in_order_and_are_removed_with_the_next_transaction() -> None:

@@ -1,0 +1,109 @@
+"""One outcome for each command, stored before it is acknowledged; and how long an answered command is remembered.
+
+`admission` and `trusting` decide; here what they decided is put on record.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core.copies import take_copy
+from agent.core.state import Setting, Turn
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.absent import UNSET
+from agent.messages.events import Delivery
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome
+from agent.messages.trust import TrustDocument
+
+MAX_REPORTED_REFUSALS: Final = 20
+"""Refusals reported in a minute (protocol section 5); the rest is only counted."""
+
+ALLOWANCE_S: Final = 60.0
+
+MAX_ANSWERED: Final = 256
+"""Refused commands remembered so that each gets one outcome."""
+
+
+def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
+    """Security has refused it: counted; reported only where sender and addressee are proven."""
+    if not event.reportable:
+        turn.count(event.reason)
+        turn.do(do.Acknowledge(event.delivery))
+        return
+    if take_copy(turn, (event.iss, event.jti), event.delivery):
+        return
+    outcome = CommandOutcome(event.iss, event.jti, "refused", event.reason, event.detail)
+    answer_refused(turn, event.delivery, outcome, event.reason)
+
+
+def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reason: Reason) -> None:
+    """Refuse with one outcome report, within the minute's allowance; the `jti` is not used up."""
+    turn.count(reason)
+    refusals = turn.state.refusals
+    iss, jti = outcome.iss, outcome.jti
+    if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
+        refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
+    if (iss, jti) in refusals.answered or refusals.reported >= MAX_REPORTED_REFUSALS:
+        turn.state = replace(turn.state, refusals=refusals)
+        turn.do(do.Acknowledge(delivery))
+        return
+    answered = (*refusals.answered, (iss, jti))[-MAX_ANSWERED:]
+    turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
+    turn.warn(f"command {jti} of {iss!r} refused: {reason}: {outcome.detail or ''}")
+    turn.commit(turn.report(outcome), delivery=delivery, again=False)
+
+
+def forget_expired(turn: Turn) -> None:
+    """Replay memory and remembered stops last until their `exp` has passed by trusted time."""
+    trusted_s = turn.trusted_s
+    if trusted_s is None:
+        return
+    state = turn.state
+    if any(exp < trusted_s for exp in state.accepted.values()):
+        state = replace(state, accepted={key: exp for key, exp in state.accepted.items() if exp >= trusted_s})
+    if any(stop.exp < trusted_s for stop in state.stops.values()):
+        state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
+    turn.state = state
+
+
+def accept(
+    turn: Turn,
+    event: ev.CommandVerified,
+    *writes: do.Write,
+    item: str | None = None,
+    setting: tuple[str, Setting] | None = None,
+    trust: TrustDocument | None = None,
+    remember_until: int = 0,
+    detail: str = "",
+) -> None:
+    """Remember the command and its outcome in one transaction; the PUBACK follows it.
+
+    It is remembered until its `exp`, or longer if `remember_until` (Unix seconds) says so.
+    """
+    verified = event.verified
+    exp = max(verified.exp, remember_until)
+    known = {**turn.state.accepted, (verified.iss, verified.jti): exp}
+    turn.state = replace(turn.state, accepted=known)
+    outcome = CommandOutcome(verified.iss, verified.jti, "accepted", None, detail or UNSET)
+    memory: list[do.Write] = [do.RememberCommand(verified.iss, verified.jti, exp)]
+    if turn.trusted_s is not None:
+        memory.append(do.ForgetCommands(int(turn.trusted_s)))
+        memory.append(turn.floor())
+    turn.commit(
+        *memory,
+        *writes,
+        turn.report(outcome),
+        delivery=event.delivery,
+        item=item,
+        setting=setting,
+        trust=trust,
+        again=False,
+    )
+    turn.log(f"command {verified.jti} verified and accepted: {type(verified.command).__name__} of {verified.iss!r}")
+
+
+def refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> None:
+    """Circumstances forbid what the signatures would allow."""
+    outcome = CommandOutcome(event.verified.iss, event.verified.jti, "refused", reason, detail)
+    answer_refused(turn, event.delivery, outcome, reason)

@@ -1,0 +1,86 @@
+"""Whose orders count: a new trust document is stored, comes into force, and ends what it no longer bears (protocol 6).
+
+`security` has judged the document by the one in force, so only one may be on its way to the disk: until it is there,
+what today's keys refuse is held, since the next of several versions that wait at the broker is signed by roots to come.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core import answers, attempts
+from agent.core import programme as prog
+from agent.core.heartbeat import publish_state
+from agent.core.programme import Outcome
+from agent.core.state import Trust, Turn
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import SetTrust, VerifiedCommand
+from agent.messages.reasons import Reason
+from agent.messages.trust import TrustDocument, fingerprint, names_used
+
+MAX_HELD: Final = 8
+"""Messages held while a document is being stored: the receive maximum, so an honest broker has no more on their way."""
+
+COPIES_COME_FOR_S: Final = 7 * 86_400
+"""The session's expiry: so long may the broker bring a copy, whose `exp`, which is not asked, may be long past."""
+
+
+def set_trust(turn: Turn, event: ev.CommandVerified) -> None:
+    """Store the document with its outcome; in force it comes from the disk."""
+    command = event.verified.command
+    assert isinstance(command, SetTrust)
+    trust, document = turn.state.trust, command.trust
+    if trust.changing or document.version != trust.document.version + 1:
+        told = f"another change is being stored; {trust.document.version} is in force, SHA-256 {trust.sha256}"
+        answers.refuse(turn, event, Reason.STALE_VERSION, told)
+        return
+    turn.state = replace(turn.state, trust=replace(trust, changing=True))
+    names = names_used((document, trust.document))
+    writes = do.KeepTrust(document.version, event.verified.envelope), do.KeepNames(tuple(names.items()))
+    copies_end = int(turn.wall_s) + COPIES_COME_FOR_S
+    answers.accept(turn, event, *writes, trust=document, remember_until=copies_end)
+
+
+def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
+    """Held while the keys that refused it are about to change, otherwise answered."""
+    trust = turn.state.trust
+    if event.message is not None and trust.changing and len(trust.held) < MAX_HELD:
+        turn.state = replace(turn.state, trust=replace(trust, held=(*trust.held, event.message)))
+    else:
+        answers.on_refused(turn, event)
+
+
+def come_into_force(turn: Turn, document: TrustDocument) -> None:
+    """The document is on the disk: judge by it, first of all what plays and waits."""
+    held = turn.state.trust.held
+    turn.state = replace(turn.state, trust=Trust(document, fingerprint(document)))
+    turn.log(f"trust version {document.version} is in force, SHA-256 {turn.state.trust.sha256}")
+    turn.do(do.TakeTrust(document, _orders(turn)), *map(do.JudgeAgain, held))
+    publish_state(turn)
+
+
+def go_on_without(turn: Turn) -> None:
+    """The document could not be stored: the one in force stays, and judges what was held."""
+    held = turn.state.trust.held
+    turn.state = replace(turn.state, trust=replace(turn.state.trust, changing=False, held=()))
+    turn.do(*map(do.JudgeAgain, held))
+
+
+def on_taken(turn: Turn, event: ev.TrustTaken) -> None:
+    """End what no longer has its signatures, the waiting first, so that nothing begins in between."""
+    for name, standing in reversed(event.orders):
+        if standing.verified is None:
+            attempts.drop(turn, name, Outcome("stopped", Reason.REVOKED, standing.detail))
+        else:
+            _bear(turn, name, standing.verified)
+    attempts.set_gain(turn)
+
+
+def _orders(turn: Turn) -> tuple[tuple[str, bytes], ...]:
+    items = [prog.find(turn.state.programme, name) for name in prog.names(turn.state.programme)]
+    return tuple((item.play.item, item.verified.envelope) for item in items if item is not None)
+
+
+def _bear(turn: Turn, name: str, verified: VerifiedCommand) -> None:
+    """Its keys still stand for it, perhaps with another volume ceiling."""
+    turn.state = replace(turn.state, programme=prog.verified_anew(turn.state.programme, name, verified))

@@ -1,0 +1,96 @@
+"""The keys in force, and what they say: of messages that arrive, and again of orders accepted earlier.
+
+Loop's thread. Holds the one trust document that is in force; which one that is, is decided by `trust_in_force` at start
+and afterwards by the core. A stored order that today's keys no longer bear ends with a record that says so.
+"""
+
+import logging
+
+from agent.authority import Addressee, ClockView
+from agent.messages import events as ev
+from agent.messages.commands import Play, VerifiedCommand
+from agent.messages.reasons import Reason
+from agent.messages.trust import TrustDocument, TrustError
+from agent.security import TrustStore, read_unproven, verify, verify_kept_trust, verify_stored
+
+_log = logging.getLogger(__name__)
+
+
+def trust_in_force(file: TrustStore, memory: ev.Memory) -> TrustStore:
+    """The stored document, unless the trust file's version is higher; with every kid there ever was.
+
+    A stored one that no longer proves itself is left alone: the file's holds, as on an empty store, and whoever keeps
+    the signed versions sends them again.
+    """
+    used = dict(memory.names)
+    from_file = TrustStore(file.document, site=file.document.site, used=used)
+    if memory.trust is None:
+        return from_file
+    try:
+        stored = verify_kept_trust(memory.trust, site=file.document.site, used=used)
+    except TrustError as error:
+        _log.error(
+            "the stored trust document is damaged (%s): version %d of the file holds", error, file.document.version
+        )
+        return from_file
+    in_file = file.document.version
+    if in_file > stored.document.version:
+        _log.info("trust version %d of the file holds: the stored one is %d", in_file, stored.document.version)
+        return from_file
+    _log.info("trust version %d of the store holds: the file's is %d", stored.document.version, in_file)
+    return stored
+
+
+class Judge:
+    """Security's verdicts under the trust document in force."""
+
+    def __init__(self, trust: TrustStore, addressee: Addressee) -> None:
+        self._trust = trust
+        self._addressee = addressee
+
+    @property
+    def document(self) -> TrustDocument:
+        """The trust document in force."""
+        return self._trust.document
+
+    def judge(
+        self, message: ev.MessageArrived, trusted_s: float | None, floor_s: int
+    ) -> ev.CommandVerified | ev.CommandRefused:
+        """All checks on one message, at trusted time (Unix seconds, None if unknown) and floor."""
+        found = verify(
+            message.payload,
+            retained=message.retained,
+            trust=self._trust,
+            addressee=self._addressee,
+            clock=ClockView(trusted_s, floor_s),
+        )
+        if isinstance(found, VerifiedCommand):
+            return ev.CommandVerified(message.delivery, found)
+        return ev.CommandRefused(
+            message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, message
+        )
+
+    def take(self, document: TrustDocument, orders: tuple[tuple[str, bytes], ...]) -> ev.TrustTaken:
+        """The next document, which check 13 has let pass, is in force; its verdict on orders accepted earlier."""
+        self._trust = self._trust.followed_by(document)
+        return ev.TrustTaken(tuple((item, self._standing(envelope)) for item, envelope in orders))
+
+    def restored(self, memory: ev.Memory) -> ev.Restored:
+        """What the store remembers, its envelopes verified again: the file on the card proves nothing."""
+        items = []
+        for stored in memory.items:
+            standing = self._standing(stored.envelope)
+            verified = standing.verified or read_unproven(stored.envelope)
+            if verified is not None and isinstance(verified.command, Play) and not standing.damaged:
+                items.append(ev.RestoredItem(verified, stored.accepted_at, stored.started_at, standing.detail))
+            else:
+                _log.error("a stored item is damaged and is left alone: %s", standing.detail)
+        return ev.Restored(
+            memory.next_seq, memory.outbox_count, memory.accepted, memory.stops, tuple(items), memory.settings
+        )
+
+    def _standing(self, envelope: bytes) -> ev.Standing:
+        found = verify_stored(envelope, trust=self._trust, addressee=self._addressee)
+        if isinstance(found, VerifiedCommand):
+            return ev.Standing(found)
+        return ev.Standing(None, f"{found.reason}: {found.detail}", damaged=found.reason is Reason.BAD_SIGNATURE)
