@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.messages.codec import encode
-from agent.messages.commands import ROOTS, SetTrust
+from agent.messages.commands import ROOTS, SetTrust, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.trust import Roots, TrustDocument, TrustedKey, TrustError, fingerprint
 from agent.security import ClockView, TrustStore, verify_kept_trust
@@ -68,6 +70,11 @@ def change(after: TrustDocument, *keys: Key, **changes: object) -> bytes:
     return seal(payload(after, **{"iss": keys[0].authority, **changes}), *keys)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
 ONE = trust(1, OPERATOR)
 TWO = trust(2, CHAIR)
 
@@ -210,6 +217,26 @@ def test_a_kid_of_a_version_long_gone_is_never_another_key() -> None:
     three = with_members(trust(3, CHAIR), keys=(CHAIR.trusted(), entry(OPERATOR, public=STRANGER), A.trusted()))
     found = Pole(trust=two).refuses(change(three, A))
     assert (found.reason, OPERATOR.kid in found.detail) == (Reason.BAD_TRUST, True)
+
+
+@pytest.mark.parametrize(
+    "instant", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00", "tomorrow", 5, None]
+)
+def test_an_instant_that_no_clock_shows(instant: object) -> None:
+    """Its fingerprint could not be made, and a node that had stored it would die at every start."""
+    member = "valid_from" if str(instant).startswith("0001") else "valid_until"
+    key = json.loads(encode(A.trusted())) | {member: instant}
+    word = changed(json.loads(encode(TWO)), {"keys": [key]})
+    assert pole(ONE).refuses(A.compact(payload(word))).reason is Reason.BAD_TRUST
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(["version", "site", "keys", "roots", "approvals", "kid", "public", "authority", "may"]), JSON)
+def test_whatever_a_root_signs_never_raises(name: str, value: object) -> None:
+    word = json.loads(encode(TWO))
+    (word if name in word else word["keys"][0])[name] = value
+    found = pole(ONE).hears(A.compact(payload(word)))
+    assert isinstance(found, VerifiedCommand) or found.reportable
 
 
 def test_a_retained_change_is_old_news() -> None:

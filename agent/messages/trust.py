@@ -177,6 +177,10 @@ def _check_roots(document: TrustDocument) -> None:
 def _check_window(key: TrustedKey) -> None:
     if key.valid_from.tzinfo is None or key.valid_until.tzinfo is None:
         raise TrustError(f"key {key.kid!r}: valid_from and valid_until need a time zone, as in 2026-01-01T00:00:00Z")
+    try:
+        key.valid_from.astimezone(UTC), key.valid_until.astimezone(UTC)
+    except OverflowError:  # the fingerprint could not be made, at every start anew
+        raise TrustError(f"key {key.kid!r}: valid_from or valid_until is in no calendar of UTC") from None
     if key.valid_until <= key.valid_from:
         raise TrustError(f"key {key.kid!r}: valid_until must be later than valid_from")
 

@@ -1,0 +1,107 @@
+"""Which trust document holds at start, with a real store between two lives."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from agent.judge import Judge, trust_in_force
+from agent.messages.commands import VerifiedCommand
+from agent.messages.effects import KeepItem, KeepNames, KeepTrust, Write
+from agent.messages.events import CommandRefused, Committed, Delivery, Event, Memory, MessageArrived
+from agent.messages.reasons import Reason
+from agent.messages.trust import TrustDocument, names_used
+from agent.security import TrustStore
+from agent.store import Store
+from tests.signing import CHAIR, HERE, NOW, OPERATOR, SITE, STRANGER, order, play
+from tests.test_set_trust import NEW, A, change, entry, trust, with_members
+
+ONE, TWO = trust(1, OPERATOR), trust(2, CHAIR, roots=(NEW,))
+EMPTY = Memory(1, 0, (), (), (), ())
+
+
+def remembered(*writes: Write, folder: Path) -> Memory:
+    """What the next life finds."""
+    posted: SimpleQueue[Event] = SimpleQueue()
+    first = Store(path=folder / "loa.db", post=posted.put)
+    first.load()
+    first.commit(1, writes)
+    assert posted.get(timeout=60) == Committed(1)
+    first.close()
+    again = Store(path=folder / "loa.db", post=posted.put)
+    try:
+        return again.load()
+    finally:
+        again.close()
+
+
+def kept(document: TrustDocument) -> KeepTrust:
+    return KeepTrust(document.version, change(document, A, NEW))
+
+
+def in_force(file: TrustDocument, memory: Memory) -> TrustStore:
+    return trust_in_force(TrustStore(file, site=SITE), memory)
+
+
+def test_an_empty_store_leaves_it_to_the_file() -> None:
+    assert in_force(ONE, EMPTY).document == ONE
+
+
+@pytest.mark.parametrize(
+    ("in_file", "version"),
+    [(ONE, 2), (trust(2, STRANGER), 2), (trust(3, STRANGER), 3)],
+    ids=["an older file", "a file of the same version", "a newer file"],
+)
+def test_the_stored_document_holds_unless_the_file_is_newer(
+    in_file: TrustDocument, version: int, tmp_path: Path
+) -> None:
+    memory = remembered(kept(TWO), KeepNames(tuple(names_used((ONE, TWO)).items())), folder=tmp_path)
+    found = in_force(in_file, memory)
+    assert found.document == (TWO if version == 2 else in_file)
+    assert found.used[OPERATOR.kid] == OPERATOR.public, "a kid of the first document is remembered"
+
+
+def test_a_kid_used_two_lives_ago_is_never_another_key(tmp_path: Path) -> None:
+    memory = remembered(kept(TWO), KeepNames(tuple(names_used((ONE, TWO)).items())), folder=tmp_path)
+    judge = Judge(in_force(ONE, memory), HERE)
+    keys = (entry(OPERATOR, public=STRANGER), NEW.trusted())
+    three = with_members(trust(3, roots=(NEW,)), keys=keys)
+    found = judge.judge(MessageArrived(Delivery(1, 1), "t", change(three, NEW), False), None, NOW)
+    assert isinstance(found, CommandRefused)
+    assert (found.reason, found.message is not None) == (Reason.BAD_TRUST, True)
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [lambda _: b"", lambda envelope: envelope.replace(b"A", b"B", 1), lambda _: change(TWO, A)],
+    ids=["empty", "one byte", "without its own roots"],
+)
+def test_a_stored_document_that_does_not_prove_itself_is_left_alone(bend: Callable[[bytes], bytes]) -> None:
+    memory = replace(EMPTY, trust=bend(change(TWO, A, NEW)))
+    assert in_force(ONE, memory).document == ONE
+
+
+def test_orders_are_judged_again_by_the_document_that_holds(tmp_path: Path) -> None:
+    by_operator, by_chair = order(play(item="a"), OPERATOR), order(play(item="b"), CHAIR)
+    items = KeepItem("a", by_operator, NOW), KeepItem("b", by_chair, NOW)
+    memory = remembered(*items, kept(TWO), folder=tmp_path)
+    restored = Judge(in_force(ONE, memory), HERE).restored(memory)
+    assert [(item.verified.envelope, bool(item.revoked)) for item in restored.items] == [
+        (by_operator, True),
+        (by_chair, False),
+    ]
+    assert restored.items[0].verified.may == frozenset()
+
+
+def test_taking_the_next_document_judges_orders_by_it() -> None:
+    judge = Judge(TrustStore(ONE, site=SITE), HERE)
+    envelope = order(play(), OPERATOR)
+    taken = judge.take(TWO, (("tin-1", envelope),))
+    assert judge.document == TWO
+    ((item, standing),) = taken.orders
+    assert (item, standing.verified, standing.damaged) == ("tin-1", None, False)
+    assert "unknown_key" in standing.detail
+    stays = Judge(TrustStore(ONE, site=SITE), HERE).take(trust(2, OPERATOR), (("tin-1", envelope),))
+    assert isinstance(stays.orders[0][1].verified, VerifiedCommand)
