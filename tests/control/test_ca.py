@@ -11,7 +11,7 @@ from control.__main__ import app
 
 SITE = "hoang-dao"
 CLOCKS = {"1970": 0, "a second later": 1, "32 bits end": 2**31 - 1, "2107": 2**32, "9999": 253_402_300_798}
-"""Seconds since 1970: from the clock of a Pi without a battery to the last second but one that a certificate can show."""
+"""Seconds since 1970: from a Pi's clock without a battery to the last second but one that a certificate can show."""
 
 
 def ca(folder: Path, *arguments: str) -> Result:
