@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace, config: Config, trust: TrustStore) -> int:
+    with suppress(PermissionError):  # a technician who may not read the key: that is as it should be
+        if _key_file(config).exists():  # only `run` makes one
+            _node_key(config)
     for note in config.notes:
         print(f"{options.config}: note: {note}")
     print(f"{options.config}: ok: node {config.site}/{config.node}, trust version {trust.document.version}")

@@ -1,20 +1,21 @@
 """The node's own key on the disk: made at the first start, never replaced. Main thread, before the loop begins."""
 
 import os
+import stat
 from pathlib import Path
 
-from agent.security import NodeKey
+from agent.security import NodeKey, NodeKeyError
 
 
 def load_or_make(path: Path) -> NodeKey:
     """The key in `path`; a fresh one is stored durably first, readable by its owner alone.
 
     Raises:
-        NodeKeyError: the file holds no Ed25519 private key.
+        NodeKeyError: as `load`.
         OSError: it can be neither read nor written.
     """
     if path.exists():
-        return NodeKey.from_pem(path.read_bytes())
+        return load(path)
     key = NodeKey.generate()
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
@@ -27,3 +28,17 @@ def load_or_make(path: Path) -> NodeKey:
     os.fsync(folder)
     os.close(folder)
     return key
+
+
+def load(path: Path) -> NodeKey:
+    """The key in `path`, if its owner alone can read and change it: whoever reads it can sign this node's reports.
+
+    Raises:
+        NodeKeyError: others can, or the file holds no Ed25519 private key.
+        OSError: it cannot be read.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        told = f"{path} can be read or changed by others than its owner (mode {mode:04o})"
+        raise NodeKeyError(f"{told}: run chmod 600 {path}")
+    return NodeKey.from_pem(path.read_bytes())

@@ -190,7 +190,7 @@ def explain(
 
 
 class NodeKeyError(ValueError):
-    """The node's key file holds no Ed25519 private key."""
+    """The node's key file holds no Ed25519 private key, or is not its owner's alone."""
 
 
 class NodeKey:

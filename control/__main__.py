@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from control import cli_keys, cli_orders, cli_time, cli_trust, cli_trust_send, cli_trust_sign, cli_watch
+from control import cli_ca, cli_keys, cli_orders, cli_time, cli_trust, cli_trust_send, cli_trust_sign, cli_watch
 from control.problems import Problem
 from control.sending import complain
 
@@ -60,6 +60,20 @@ trust.command()(cli_trust_sign.sign)
 trust.command()(cli_trust_sign.merge)
 trust.command()(cli_trust_send.send)
 app.add_typer(trust)
+
+ca = typer.Typer(
+    name="ca",
+    help="Certificates for the broker and those who connect to it. / Chứng thư của máy chủ và của cụm loa.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+ca.command()(cli_ca.new)
+ca.command()(cli_ca.server)
+ca.command()(cli_ca.node)
+ca.command()(cli_ca.client)
+ca.command()(cli_ca.revoke)
+ca.command()(cli_ca.show)
+app.add_typer(ca)
 
 
 def main() -> None:

@@ -34,8 +34,6 @@ def sign(
     """Sign the next version with a root's key. / Ký bản kế tiếp bằng khóa gốc."""
     folder, history = folder_of(settings), history_of(settings)
     signer = keys.load(signing_key, kid or signing_key.stem)
-    if keys.readable_by_others(signing_key):
-        complain(f"others on this machine may read {signing_key}: chmod 600 it")
     others = _given(files, folder, history)
     body, document = (
         (others[0].envelope.payload, others[0].document) if others else _first_payload(folder, history, signer)

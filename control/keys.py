@@ -1,4 +1,4 @@
-"""Ed25519 keys of those who order: made, stored, loaded, used. The only module here that knows `cryptography`.
+"""Ed25519 keys of those who order: made, stored, loaded, used.
 
 A private key lies in one PEM file (PKCS8, not encrypted) that its owner alone may read; no file is ever overwritten.
 """
@@ -61,8 +61,9 @@ def load(path: Path, kid: str) -> SigningKey:
     """The private key in `path`.
 
     Raises:
-        InputError: no such file, not PEM, encrypted, or not Ed25519.
+        InputError: no such file, others may read it, not PEM, encrypted, or not Ed25519.
     """
+    require_private(path)
     try:
         with path.open("rb") as file:
             pem = file.read(MAX_KEY_FILE_BYTES)
@@ -79,9 +80,19 @@ def load(path: Path, kid: str) -> SigningKey:
     return SigningKey(kid, private)
 
 
-def readable_by_others(path: Path) -> bool:
-    """Whether more people than its owner may read the file."""
-    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+def require_private(path: Path) -> None:
+    """See that nobody but its owner may read or change a private key. What is not there is left to its reader.
+
+    Raises:
+        InputError: others may; with what mends it.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        told = f"{path} can be read or changed by others than its owner (mode {mode:04o}): chmod 600 {path}"
+        raise InputError(f"{told} (on a FAT stick modes come from its mount: umask=077)")
 
 
 def require_public(text: str, whose: str) -> str:

@@ -105,14 +105,14 @@ with_key = injecting("settings", (*SIGNING, *CONNECTION), settings_of)
 
 
 def signing_key(settings: Settings) -> SigningKey:
-    """The key that signs, with a warning if others may read it.
+    """The key that signs.
 
     Raises:
-        InputError: none given, or none of ours.
+        InputError: none given, others may read it, or none of ours.
     """
     if settings.signing_key is None:
         raise InputError("no key to sign with: give --signing-key FILE, or write `signing_key:` into the configuration")
-    return _loaded(settings.signing_key, settings.kid or settings.signing_key.stem)
+    return keys.load(settings.signing_key, settings.kid or settings.signing_key.stem)
 
 
 def authority(settings: Settings) -> str:
@@ -192,14 +192,7 @@ def _co_signer(text: str) -> SigningKey:
     kid, equals, path = text.partition("=")
     if not equals:
         raise InputError(f"--also-sign {text!r}: write KID=FILE")
-    return _loaded(Path(path), kid)
-
-
-def _loaded(path: Path, kid: str) -> SigningKey:
-    key = keys.load(path, kid)
-    if keys.readable_by_others(path):
-        complain(f"others on this machine may read {path}: chmod 600 it")
-    return key
+    return keys.load(Path(path), kid)
 
 
 def wall_s() -> int:

@@ -20,6 +20,7 @@ STOOD_STILL_S = 0.1
 """At a stretch: what breaks a test here. A machine that is merely busy is none of that."""
 
 REAL = (
+    "tests/attacks/test_broker_access.py",
     "tests/end_to_end/",
     "tests/faults/",
     "tests/control/test_with_broker.py",

@@ -210,13 +210,18 @@ def test_the_usual_configuration_is_read_and_flags_win(tmp_path: Path) -> None:
     )
 
 
-def test_a_key_that_others_may_read_is_complained_about(key: Path) -> None:
-    key.chmod(0o644)
-    result = loactl(
-        *("stop", "--all", "--reason", "x", "--to", "site:a", "--signing-key", key, "--authority", "op"),
-        *("--broker", "mqtt://127.0.0.1:1"),
-    )
-    assert f"others on this machine may read {key}" in result.stderr
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
+def test_a_key_that_others_may_read_is_not_used(key: Path, mode: int) -> None:
+    key.chmod(mode)
+    order = ("stop", "--all", "--reason", "x", "--to", "site:a", "--authority", "op", "--broker", "mqtt://127.0.0.1:1")
+    for signing in (("--signing-key", key), ("--signing-key", key, "--also-sign", f"b={key}")):
+        result = loactl(*order, *signing)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert (
+            f"{key} can be read or changed by others than its owner (mode {mode:04o}): chmod 600 {key}" in result.stderr
+        )
+    key.chmod(0o600)
+    assert "cannot reach the broker" in loactl(*order, "--signing-key", key).stderr, "what it told does mend it"
 
 
 @pytest.mark.parametrize(

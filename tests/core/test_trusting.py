@@ -95,6 +95,8 @@ def test_what_cannot_be_stored_does_not_come_into_force_and_may_come_again() -> 
     assert (pole.state.trust.document, pole.state.trust.changing, pole.state.trust.held) == (ONE, False, ())
     assert len(pole.acknowledged) == 1, "the noise alone"
     pole.behaviour.commits_fail = False
+    pole.run(5.0)
+    pole.connect()
     pole.hear(to(trust(2, CHAIR)))
     pole.run(1.0)
     assert told(pole) == 2
