@@ -74,7 +74,7 @@ def test_head_and_tail_arrive_from_the_first_item_after_start_on(
             what = heard(sounds.sent, recorder.samples(since))
             assert what.head_lost_ms <= 10.0
             assert what.tail_lost_ms <= 10.0
-            assert what.within_lost_ms == 0.0
+            assert what.within_lost_ms <= (10.0 if what.gap_ms else 0.0)
             assert record["result"] == "played"
             assert what.gap_ms == 0.0 or machine.worst_s(sent_s, boottime_s()) > CARD_LASTS_S
             assert record["played_s"] == pytest.approx(SECONDS, abs=0.06)
