@@ -128,7 +128,10 @@ def test_without_key_or_authority_nothing_is_ordered(key: Path, tmp_path: Path) 
     assert "no authority" in told(loactl(*play, "--signing-key", key))
     assert "no key to sign with" in told(loactl(*play, "--authority", "op"))
     assert "cannot read the signing key" in told(loactl(*play, "--authority", "op", "--signing-key", tmp_path / "no"))
-    assert "no unencrypted private key" in told(loactl(*play, "--authority", "op", "--signing-key", "/etc/hostname"))
+    other = tmp_path / "other.pem"
+    other.write_text("no key at all")
+    other.chmod(0o600)
+    assert "no unencrypted private key" in told(loactl(*play, "--authority", "op", "--signing-key", other))
 
 
 @pytest.mark.parametrize("arguments", [["--reason", "x"], ["--reason", "x", "--all", "--item", "a"]])
