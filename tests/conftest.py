@@ -1,15 +1,16 @@
 """Fixtures that start real parts, and what is done where the machine does not keep time (ADR 0011).
 
 `machine` knows how long each processor stood still: tests of real processes judge a span without that. A test that
-fails all the same while the machine stood still is made again, three times at most; what the last one says is the
-result. On a machine that keeps time there is one try.
+fails all the same while the machine stood still is made again, three times at most, each time with every fixture made
+new: a queue that a failed try left behind must not fail the next. What the last one says is the result. On a machine
+that keeps time there is one try.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.runner import runtestprotocol
+from _pytest.runner import call_and_report
 
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
@@ -59,6 +60,20 @@ def watched(config: pytest.Config) -> Machine:
     return config.stash[machine_key]
 
 
+def tried(item: pytest.Item, nextitem: pytest.Item | None, excused: Callable[[], bool]) -> list[pytest.TestReport]:
+    """One try. If it fails and the caller wants another, all fixtures end with it, the session's too."""
+    if getattr(item, "_request", None) is False:  # so pytest leaves an item that was run before
+        item._initrequest()  # type: ignore[attr-defined]
+    reports = [call_and_report(item, "setup", log=False)]
+    if reports[0].passed:
+        reports.append(call_and_report(item, "call", log=False))
+    failed = any(report.failed for report in reports)
+    reports.append(call_and_report(item, "teardown", log=False, nextitem=None if failed and excused() else nextitem))
+    item._request = False  # type: ignore[attr-defined]
+    item.funcargs = None  # type: ignore[attr-defined]
+    return reports
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Make a real test again while it fails on a machine that stood still."""
@@ -68,11 +83,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for left in reversed(range(TRIES)):
         since_s = boottime_s()
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+
+        def excused(since_s: float = since_s, left: int = left) -> bool:
+            return left > 0 and machine.worst_s(since_s, boottime_s()) >= STOOD_STILL_S
+
+        reports = tried(item, nextitem, excused)
         failed = [report for report in reports if report.failed]
-        still_s = machine.worst_s(since_s, boottime_s())
-        if not failed or still_s < STOOD_STILL_S or not left:
+        if not failed or not excused():
             break
+        still_s = machine.worst_s(since_s, boottime_s())
         again.append(f"{item.nodeid}: failed while the machine stood still for {still_s:.2f} s; {left} tries left")
         again.extend(f"    {line}" for report in failed for line in report.longreprtext.splitlines()[-8:])
     for report in reports:
