@@ -16,7 +16,7 @@ FAMILIES = (
     {"security", "envelope", "checks", "authority", "succession", "judge", "key_file"},
     {"config", "config_fields", "config_problems", "config_sections", "config_trust", "config_values"}
     | {"config_words", "yaml_text"},
-    {"link", "broker"},
+    {"link", "broker", "connection"},
     {"fetch", "attempt", "cache", "dial", "download", "pump"},
     {"sound_card", "alsa", "playout"},
     {"player", "decoding", "demuxers", "tones"},

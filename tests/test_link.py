@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import pytest
 
-from agent.link import MAX_PAYLOAD_BYTES, MAX_UNREAD, RECEIVE_MAXIMUM, Link
+from agent.connection import MAX_PAYLOAD_BYTES, MAX_UNREAD, RECEIVE_MAXIMUM
+from agent.link import Link
 from agent.messages.events import Connected, Delivery, Disconnected, Event, MessageArrived, ReportDelivered
 from rig.broker import Broker
 from rig.certificates import Authority, Identity
