@@ -20,9 +20,10 @@ import vlc
 
 from agent.messages.commands import File, Kind, Play, Source
 from rig.calm import Machine
+from rig.ear import Ear
 from rig.heard import encode, sweep, write_wav
 from rig.sound import RATE_HZ, SILENCE_PEAK, Daemon, Recorder, Samples, boottime_s
-from rig.village import Ear, Node, Station, command_topic
+from rig.village import Node, Station, command_topic
 from rig.web import WebServer, serve
 
 ROUNDS = 12

@@ -21,14 +21,15 @@ import yaml
 
 from agent.messages.commands import File, Kind, Play, Source
 from control import keys as control_keys
+from rig.ear import Ear
 from rig.machine_sound import machine_sound
 from rig.sound import Recorder, boottime_s
-from rig.village import OPERATOR, SITE, Ear, Node, Station, Switched
+from rig.village import OPERATOR, SITE, Node, Station, Switched
 from rig.web import WebServer, serve
 
 ANNOUNCEMENT = "Đài truyền thanh xã xin thông báo. Đây là buổi phát thử. Xin cảm ơn bà con đã lắng nghe."
 TITLE = "Thông báo phát thử"
-PATIENCE_S = 40.0
+BROADCAST_WAIT_S = 60.0
 
 
 class DemoError(RuntimeError):
@@ -123,11 +124,11 @@ def _follow(timeline: Timeline, node: Node, ear: Ear, recorder: Recorder, publis
     timeline.began_s = boottime_s()
     publish()
     timeline.tell("published", timeline.began_s, "by mosquitto_pub, over TLS")
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + BROADCAST_WAIT_S
     while not _complete(timeline):
         if time.monotonic() > deadline:
             said = node.log_text()[-1_500:]
-            raise DemoError(f"not everything came within {PATIENCE_S:.0f} s; the node said:\n{said}")
+            raise DemoError(f"not everything came within {BROADCAST_WAIT_S:.0f} s; the node said:\n{said}")
         for when, line in list(node.log):
             _tell_line(timeline, when, line)
         for change in node.switched():

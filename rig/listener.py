@@ -11,7 +11,7 @@ STOP_WAIT_S = 10.0
 """Longest wait for a process that was asked to end."""
 SUBSCRIBE_WAIT_S = 30.0
 """Longest wait to be let in."""
-HEAR_WAIT_S = 20.0
+HEAR_WAIT_S = 60.0
 """Longest wait for one message: milliseconds on an idle machine."""
 RETRY_S = 0.2
 

@@ -25,8 +25,8 @@ import numpy.typing as npt
 RATE_HZ = 48_000
 Samples = npt.NDArray[np.int16]
 
-START_TIMEOUT_S = 20.0
-"""A loaded machine takes a second to start the daemon; more than this is a fault."""
+PATIENCE_S = 60.0
+"""Longest wait for anything here: a deadline, not a measure. A loaded machine takes a second to start the daemon."""
 CHUNK_BYTES = 4_096
 SILENCE_PEAK = 16
 """Of 32,768: below this a sample counts as silence; -66 dBFS."""
@@ -37,7 +37,7 @@ def boottime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = PATIENCE_S) -> None:
     """Look every 5 ms until `condition` holds. Raises TimeoutError, naming `what`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -175,7 +175,7 @@ class Recorder:
             self._child = stack.enter_context(child)
             self._thread = threading.Thread(target=self._read, name=f"ears-{self._sink}", daemon=True)
             self._thread.start()
-            self.wait(lambda: len(self._heard) > 0, what="the first recorded sample", timeout_s=START_TIMEOUT_S)
+            self.wait(lambda: len(self._heard) > 0, what="the first recorded sample", timeout_s=PATIENCE_S)
             self._stack = stack.pop_all()
         return self
 
@@ -218,10 +218,14 @@ class Recorder:
             self._take(0.02)
 
     def listen(self, seconds: float) -> Samples:
-        """The next so many seconds of sound, measured in samples."""
+        """All that sounds from now on for so many seconds; returns from the first sample that was not yet here.
+
+        What parec has delivered may lie behind the sink by as long as the machine stood still: the end is counted from
+        the present instant, not from the newest sample.
+        """
         since = len(self.samples())
-        until = (since + round(seconds * RATE_HZ)) * 2
-        self.wait(lambda: len(self._heard) >= until, what="recording", timeout_s=seconds + START_TIMEOUT_S)
+        until = max(since + round(seconds * RATE_HZ), self.sample_at(boottime_s() + seconds)) * 2
+        self.wait(lambda: len(self._heard) >= until, what="recording", timeout_s=seconds + PATIENCE_S)
         return self.samples(since)
 
     def time_of(self, sample: int) -> float:
@@ -232,7 +236,7 @@ class Recorder:
         """Which sample sounded then (may lie in the future)."""
         return round((boottime - self._origin_s) * RATE_HZ)
 
-    def wait_for_sound(self, *, timeout_s: float, since: int = 0, peak: int = SILENCE_PEAK) -> int:
+    def wait_for_sound(self, *, timeout_s: float = PATIENCE_S, since: int = 0, peak: int = SILENCE_PEAK) -> int:
         """The first sample louder than `peak`, from `since` on. Raises TimeoutError."""
         found = since
         deadline = time.monotonic() + timeout_s

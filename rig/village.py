@@ -4,7 +4,6 @@ For the end-to-end tests, the benches and `make run`. Everything is a context ma
 are signed by `control`, delivered by mosquitto_pub, and what the node says is heard by mosquitto_sub.
 """
 
-import base64
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +25,12 @@ from control import keys as control_keys
 from control import orders
 from rig.broker import Broker
 from rig.certificates import Authority
-from rig.listener import BrokerError, Listener
-from rig.sound import boottime_s, wait_until
+from rig.ear import Ear
+from rig.sound import PATIENCE_S, boottime_s, wait_until
 
 SITE = "hoang-dao"
 OPERATOR = "commune operator"
 CIVIL_DEFENCE = "civil defence"
-STOP_WAIT_S = 10.0
-READY_WAIT_S = 60.0
-COMMAND_WAIT_S = 60.0
 
 
 def command_topic(node: str) -> str:
@@ -85,7 +81,7 @@ class Station:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    def listen(self) -> "Ear":
+    def listen(self) -> Ear:
         """Hear all that the site's nodes say, in a session that outlives the broker."""
         return Ear(self.broker.listen(self.control, f"loa/v1/{SITE}/node/#", client_id=f"ear-{id(self)}"))
 
@@ -139,82 +135,6 @@ class Station:
         """Publish an envelope (or any bytes) to a node's command topic, by mosquitto_pub."""
         payload = order if isinstance(order, bytes) else order.envelope
         self.broker.publish(self.control, command_topic(node), payload, retain=retain)
-
-
-class Ear:
-    """Everything the nodes said, by kind, in the order it was heard; one owner thread asks."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.states: list[dict[str, Any]] = []
-        self.heartbeats: list[dict[str, Any]] = []
-        self.reports: list[dict[str, Any]] = []
-        """Claims of reports, copies included; signatures are `control`'s and the tests' business (`envelopes`)."""
-        self.envelopes: list[bytes] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._listener.close()
-
-    def take(self, timeout_s: float = 0.05) -> None:
-        """Sort in what has arrived."""
-        try:
-            heard = self._listener.next(timeout_s)
-        except BrokerError:
-            return
-        match heard.topic.rsplit("/", 1)[-1]:
-            case "state":
-                self.states.append(json.loads(heard.payload))
-            case "heartbeat":
-                self.heartbeats.append(json.loads(heard.payload))
-            case "report":
-                self.envelopes.append(heard.payload)
-                self.reports.append(opened_payload(heard.payload))
-
-    def wait(self, condition: Callable[[], bool], *, what: str, timeout_s: float = 15.0) -> None:
-        """Hear on until `condition` holds.
-
-        Raises:
-            TimeoutError: it did not in time; the message has what was heard last.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {timeout_s} s; last reports: {self.reports[-3:]}")
-            self.take()
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """The reports of one type, each once (told apart by boot and seq)."""
-        unique = {(each["boot"], each["seq"]): each["report"] for each in self.reports}
-        return [report for report in unique.values() if report["type"] == kind]
-
-    def outcome(self, jti: str, timeout_s: float = 15.0) -> dict[str, Any]:
-        """The outcome of this command, waited for."""
-
-        def found() -> list[dict[str, Any]]:
-            return [each for each in self.of("command_outcome") if each["jti"] == jti]
-
-        self.wait(lambda: bool(found()), what=f"outcome of {jti}", timeout_s=timeout_s)
-        return found()[0]
-
-    def record(self, item: str, timeout_s: float = 30.0) -> dict[str, Any]:
-        """The play record of this item, waited for."""
-
-        def found() -> list[dict[str, Any]]:
-            return [each for each in self.of("play_record") if each["item"] == item]
-
-        self.wait(lambda: bool(found()), what=f"record of {item}", timeout_s=timeout_s)
-        return found()[0]
-
-
-def opened_payload(jws: bytes) -> dict[str, Any]:
-    """The payload of a compact JWS, nothing verified."""
-    body = jws.split(b".")[1]
-    document = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
-    assert isinstance(document, dict)
-    return document
 
 
 @dataclass
@@ -295,7 +215,7 @@ class Node:
             if os.environ.get("LOA_RIG_VERBOSE"):
                 print(f"{self.name}: {line}", end="", file=sys.stderr)
 
-    def wait_for_line(self, text: str, *, since: int = 0, timeout_s: float = READY_WAIT_S) -> float:
+    def wait_for_line(self, text: str, *, since: int = 0, timeout_s: float = PATIENCE_S) -> float:
         """When (CLOCK_BOOTTIME) the first log line with this text came, waited for.
 
         Raises:
@@ -336,7 +256,7 @@ class Node:
         if self._process.poll() is None:
             self._process.send_signal(number)
         try:
-            code = self._process.wait(STOP_WAIT_S)
+            code = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -347,7 +267,7 @@ class Node:
     def _let_go(self) -> None:
         """Read the log of a process that has ended to its end."""
         if self._process is not None and self._process.stderr is not None:
-            self._reader.join(STOP_WAIT_S)
+            self._reader.join(PATIENCE_S)
             self._process.stderr.close()
 
     def command(
@@ -359,7 +279,7 @@ class Node:
             capture_output=True,
             text=True,
             input=text,
-            timeout=COMMAND_WAIT_S,
+            timeout=PATIENCE_S,
             check=False,
             env={**self.sound.environment, "PYTHONDONTWRITEBYTECODE": "", **self.environment, **environment},
         )

@@ -171,7 +171,7 @@ def test_silence_is_heard_within_100_ms(pole: Pole, machine: Machine) -> None:
         token = pole.decode(MediaBuiltin(name=BuiltinName.TONE))
         since = len(pole.ears.samples())
         pole.card.sound(token, 100, FOR_EVER)
-        pole.ears.wait_for_sound(timeout_s=30, since=since)
+        pole.ears.wait_for_sound(since=since)
         pole.ears.listen(0.5)
         ordered_s = boottime_s()
         pole.card.silence(token)
@@ -189,7 +189,7 @@ def test_the_start_is_heard_when_the_card_says(pole: Pole) -> None:
         since = len(pole.ears.samples())
         pole.card.sound(token, 100, RATE_HZ)
         said_s = pole.inbox.skip_to(SoundStarted).at_mono_s
-        onset = pole.ears.wait_for_sound(timeout_s=30, since=since)
+        onset = pole.ears.wait_for_sound(since=since)
         pole.ended(token)
         return pole.ears.time_of(onset) - said_s
 

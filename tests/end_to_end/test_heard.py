@@ -10,9 +10,10 @@ import pytest
 
 from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Source, Stop
 from rig.calm import Machine
+from rig.ear import Ear
 from rig.heard import heard, sounding
 from rig.sound import RATE_HZ, Daemon, boottime_s, wait_until
-from rig.village import Ear, Node, Station
+from rig.village import Node, Station
 from rig.web import WebServer, serve
 from tests.sounds import Sounds
 
@@ -109,7 +110,7 @@ def test_stop_opens_the_relay_within_100_ms_and_nothing_sounds_with_the_relay_of
         seen, lines = len(node.switched()), len(node.log)
         play = order(TONE)
         station.send(station.sign(play))
-        recorder.wait_for_sound(timeout_s=20)
+        recorder.wait_for_sound()
         stop = station.sign(Stop(reason="enough", item=play.item))
         station.send(stop)
         received_s = node.wait_for_line(f"{stop.jti} received", since=lines)
@@ -125,7 +126,7 @@ def test_stop_opens_the_relay_within_100_ms_and_nothing_sounds_with_the_relay_of
 def test_sigterm_opens_the_relay(station: Station, sound: Daemon, node: Node, ear: Ear, machine: Machine) -> None:
     with sound.recorder() as recorder:
         station.send(station.sign(order(TONE)))
-        recorder.wait_for_sound(timeout_s=20)
+        recorder.wait_for_sound()
         assert node.relay_on
         asked_s = boottime_s()
         assert node.end(signal.SIGTERM) == 0
@@ -146,7 +147,7 @@ def test_sigkill_leaves_the_line_to_amp_off_and_the_item_gets_its_record(
     play = order(TONE)
     with sound.recorder() as recorder:
         station.send(station.sign(play))
-        recorder.wait_for_sound(timeout_s=20)
+        recorder.wait_for_sound()
         node.wait_for_line("sounding")
     ear.wait(lambda: bool(ear.of("command_outcome")), what="the outcome")
     assert node.end(signal.SIGKILL) == -signal.SIGKILL
@@ -165,7 +166,7 @@ def test_amp_off_opens_the_relay_of_a_killed_agent_whose_files_are_spoilt(
     """The unit's last net must not hang on a file that somebody edited badly meanwhile."""
     with sound.recorder() as recorder:
         station.send(station.sign(order(TONE)))
-        recorder.wait_for_sound(timeout_s=20)
+        recorder.wait_for_sound()
         node.wait_for_line("sounding")
     node.end(signal.SIGKILL)
     assert node.relay_on
@@ -183,7 +184,7 @@ def test_amp_off_asks_the_running_agent(station: Station, sound: Daemon, node: N
     play = order(TONE)
     with sound.recorder() as recorder:
         station.send(station.sign(play))
-        recorder.wait_for_sound(timeout_s=20)
+        recorder.wait_for_sound()
     assert node.command("amp-off").returncode == 0
     assert not node.relay_on
     assert node.running

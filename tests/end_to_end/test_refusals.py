@@ -11,8 +11,9 @@ from agent.console import ask
 from agent.messages.commands import Builtin, BuiltinName, Kind, Play, ReportNow, SetVolume, Source
 from control import keys as control_keys
 from control.envelope import opened, sign
-from rig.sound import Daemon
-from rig.village import CIVIL_DEFENCE, OPERATOR, SITE, Ear, Node, Station
+from rig.ear import Ear
+from rig.sound import PATIENCE_S, Daemon
+from rig.village import CIVIL_DEFENCE, OPERATOR, SITE, Node, Station
 
 CHIME = Source(builtin=Builtin(BuiltinName.CHIME))
 
@@ -213,7 +214,7 @@ def refusals_in_status(node: Node) -> dict[str, int]:
     return {reason: int(count) for reason, count in pairs}
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"

@@ -12,8 +12,9 @@ import pytest
 from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Relay, Source
 from rig import web as behave
 from rig.calm import Machine
+from rig.ear import Ear
 from rig.sound import Daemon, boottime_s, wait_until
-from rig.village import Ear, Node, Station
+from rig.village import Node, Station
 from rig.web import WebServer
 
 MP3_BYTES_PER_S = 12_000
@@ -170,7 +171,7 @@ def test_a_stream_that_stalls_while_it_sounds(
     with WebServer({"/live": behave.stall_after(tone_mp3, 6 * MP3_BYTES_PER_S, LIVE)}) as web:
         order = station.sign(Play(f"stall-{number}", Kind.NORMAL, "stall", (relay_source(web.uri("/live")),), 600))
         station.send(order)
-        record = ear.record(f"stall-{number}", timeout_s=40)
+        record = ear.record(f"stall-{number}")
     assert (record["result"], record["reason"]) == ("failed", "stalled")
     assert 4.0 < record["played_s"] < 7.0
     stalled_s = machine.stalled_s(ordered_s, boottime_s())
@@ -233,7 +234,7 @@ def test_a_live_relay_is_heard(
     with WebServer({"/live": live}) as web, sound.recorder() as recorder:
         began_s = boottime_s()
         station.send(station.sign(Play(f"radio-{number}", Kind.NORMAL, "radio", (relay_source(web.uri("/live")),), 4)))
-        onset = recorder.wait_for_sound(timeout_s=12)
+        onset = recorder.wait_for_sound()
         record = ear.record(f"radio-{number}")
     assert machine.ours_s(began_s, recorder.time_of(onset)) < 8.0
     assert (record["result"], record["reason"], record["played_s"]) == ("played", "max_duration", 4.0)
