@@ -21,6 +21,9 @@ __all__ = ["DEAD_MAN_S", "GpioAmplifiers", "GpioError", "Line", "amp_off"]
 
 DEAD_MAN_S = 2.0
 """A turn takes milliseconds: 2 s without one is a hang. The relay has fallen before systemd's watchdog (10 s) kills."""
+LOOKS = 4
+"""Only a loop that did not turn between so many looks of the thread is taken for hung: where the whole process stood
+still (an SD card, a host that gives no processor) this thread did too, and the loop gets its turn first."""
 INSIST_S = 0.1
 """How often a released handle switches off anew, in case a hanging turn comes back in the middle of a switch."""
 JOIN_S = 1.0
@@ -50,6 +53,8 @@ class GpioAmplifiers:
         self._lines = Lines(lines=lines, factory=factory, chip=chip, trace=trace)
         self._on = dict.fromkeys(lines, False)
         self._renewed_s = time.monotonic()
+        self._seen_s = self._renewed_s
+        self._looks = 0
         self._released = False
         self._closed = False
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -123,7 +128,10 @@ class GpioAmplifiers:
         if self._released:
             patience_s: float | None = INSIST_S
         elif any(self._on.values()):
-            patience_s = max(0.0, self._renewed_s + self._dead_man_s - time.monotonic())
+            patience_s = self._dead_man_s / LOOKS
+            left_s = self._renewed_s + self._dead_man_s - time.monotonic()
+            if self._looks >= LOOKS:
+                patience_s = min(patience_s, max(0.0, left_s))
         else:
             patience_s = None
         try:
@@ -134,7 +142,11 @@ class GpioAmplifiers:
     def _overdue(self) -> bool:
         if self._released:
             return True
-        return any(self._on.values()) and time.monotonic() - self._renewed_s >= self._dead_man_s
+        renewed_s = self._renewed_s
+        self._looks = self._looks + 1 if renewed_s == self._seen_s else 1
+        self._seen_s = renewed_s
+        late = time.monotonic() - renewed_s >= self._dead_man_s
+        return late and self._looks >= LOOKS and any(self._on.values())
 
     def _let_go(self) -> None:
         first, self._released = not self._released, True

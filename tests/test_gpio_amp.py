@@ -126,6 +126,24 @@ def test_a_loop_that_turns_keeps_its_relay(tmp_path: Path) -> None:
     patient.amplifiers.close()
 
 
+def test_a_process_that_stood_still_is_not_a_loop_that_hangs(tmp_path: Path) -> None:
+    """All its threads were stopped, so the last renewal is old; the loop gets its turn before it is judged."""
+    stopped = Bench(tmp_path / "relay.trace", dead_man_s=2.0)
+    stopped.amplifiers.switch("main", on=True)
+    stopped.amplifiers._renewed_s -= 60.0
+    stopped.amplifiers._wake.put(None)
+    with pytest.raises(Empty):
+        stopped.inbox.get(timeout=0.25)
+    stopped.amplifiers.renew()
+    with pytest.raises(Empty):
+        stopped.inbox.get(timeout=0.25)
+    assert levels(stopped.trace)[2:] == ["main gpio17 1 on"]
+    stopped.amplifiers._renewed_s -= 60.0  # and now it does hang
+    assert isinstance(stopped.inbox.get(timeout=DEADLINE_S), ThreadDied)
+    assert levels(stopped.trace)[3:] == ["main gpio17 0 off"]
+    stopped.amplifiers.close()
+
+
 def test_an_idle_node_needs_no_renewal(nervous: Bench) -> None:
     nervous.amplifiers.switch("main", on=True)
     nervous.amplifiers.switch("main", on=False)
