@@ -35,6 +35,12 @@ class Clock(Protocol):
     def read(self) -> ev.Now: ...
 
 
+class CarriedClock(Protocol):
+    """Trusted time for the next process of this boot."""
+
+    def keep(self, offset_s: float, evidence: str) -> None: ...
+
+
 class Link(Protocol):
     """MQTT; never blocks."""
 
@@ -118,6 +124,7 @@ class Adapters:
     """The edges of the node, built by `__main__` (or by a test)."""
 
     clock: Clock
+    carried_clock: CarriedClock
     link: Link
     store: Store
     fetch: Fetch
@@ -211,6 +218,7 @@ class Loop:
             do.SetGain: lambda it: edge.card.set_gain(it.token, it.gain_percent),
             do.Silence: lambda it: edge.card.silence(it.token),
             do.SwitchRelay: lambda it: edge.amplifiers.switch(it.zone, it.on),
+            do.CarryClock: lambda it: edge.carried_clock.keep(it.offset_s, it.evidence),
             do.MeasureVitals: lambda _: self._inbox.put(edge.vitals.measure()),
             do.NotifyReady: lambda _: self._be_ready(),
             do.Answer: lambda it: edge.console.answer(it.token, it.text),
