@@ -152,14 +152,17 @@ class Link:
         self._current: _Connection | None = None
         self._closed = False
 
-    def connect(self, connection: int, broker_index: int, will: bytes) -> None:
-        """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once."""
+    def connect(self, connection: int, broker_index: int, will: bytes, dates: bool = True) -> None:
+        """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once.
+
+        With `dates` false the broker's certificate may be of any date: this machine's clock is surely wrong.
+        """
         if self._closed:
             return
         if self._current is not None:
             self._current.order(_Finish("replaced by a newer connection", politely=False))
         broker = self._brokers[broker_index % len(self._brokers)]
-        self._current = _Connection(connection, broker, self._station, will)
+        self._current = _Connection(connection, broker, self._station, will, dates)
         self._current.thread.start()
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -199,11 +202,12 @@ class Link:
 class _Connection:
     """One connection, from name lookup to its end. All but `order` happens on its thread."""
 
-    def __init__(self, number: int, broker: Broker, station: _Station, will: bytes) -> None:
+    def __init__(self, number: int, broker: Broker, station: _Station, will: bytes, dates: bool) -> None:
         self.number = number
         self._broker = broker
         self._station = station
         self._will = will
+        self._dates = dates
         self._orders: SimpleQueue[_Acknowledge | _Publish | _Finish] = SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake)
@@ -253,7 +257,9 @@ class _Connection:
         )
         if self._broker.tls:
             assert station.ca is not None, "the constructor asks for it"
-            client.tls_set_context(context(ca=station.ca, certificate=station.certificate, key=station.key))
+            client.tls_set_context(
+                context(ca=station.ca, certificate=station.certificate, key=station.key, dates=self._dates)
+            )
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages = MAX_IN_FLIGHT
         client.max_queued_messages = MAX_QUEUED

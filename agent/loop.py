@@ -44,7 +44,7 @@ class CarriedClock(Protocol):
 class Link(Protocol):
     """MQTT; never blocks."""
 
-    def connect(self, connection: int, broker_index: int, will: bytes) -> None: ...
+    def connect(self, connection: int, broker_index: int, will: bytes, dates: bool) -> None: ...
     def acknowledge(self, delivery: ev.Delivery) -> None: ...
     def publish_state(self, payload: bytes) -> None: ...
     def publish_heartbeat(self, payload: bytes) -> None: ...
@@ -197,7 +197,7 @@ class Loop:
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         edge = self._adapters
         return {
-            do.Connect: lambda it: edge.link.connect(it.connection, it.broker_index, it.will),
+            do.Connect: lambda it: edge.link.connect(it.connection, it.broker_index, it.will, it.dates),
             do.Acknowledge: lambda it: edge.link.acknowledge(it.delivery),
             do.PublishState: lambda it: edge.link.publish_state(it.payload),
             do.PublishHeartbeat: lambda it: edge.link.publish_heartbeat(it.payload),

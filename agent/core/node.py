@@ -152,7 +152,8 @@ def _run_due(turn: Turn) -> None:
     if state.connection.retry_at_s is not None and at_s >= state.connection.retry_at_s:
         begun = conn.begin(state.connection)
         turn.state = replace(turn.state, connection=begun)
-        turn.do(do.Connect(begun.number, conn.broker_index(begun), will(turn.state, begun.number)))
+        dates = not tk.is_wall_behind(turn.state.timekeeping, turn.now)
+        turn.do(do.Connect(begun.number, conn.broker_index(begun), will(turn.state, begun.number), dates))
     if at_s >= state.heartbeat_due_s:
         beat(turn)
     if at_s >= state.status_due_s:

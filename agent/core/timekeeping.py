@@ -93,6 +93,11 @@ def is_forgotten(timekeeping: Timekeeping, iat: int) -> bool:
     return timekeeping.mark_s is not None and iat < timekeeping.mark_s
 
 
+def is_wall_behind(timekeeping: Timekeeping, now: Now) -> bool:
+    """Whether the wall clock says what has surely passed: 1970, as every Pi does until it hears of the time."""
+    return now.wall_s < timekeeping.floor_s
+
+
 def draw_nonce(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     """A new nonce, about to be published; the one before no longer counts."""
     return replace(timekeeping, nonce=f"{now.entropy:032x}", nonce_at_s=now.mono_s)

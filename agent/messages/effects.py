@@ -13,11 +13,15 @@ from agent.messages.trust import TrustDocument
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open connection number `connection` to broker `broker_index` (modulo their count), with this last will."""
+    """Open connection number `connection` to broker `broker_index` (modulo their count), with this last will.
+
+    Without `dates` the broker's certificate is not asked for its dates: the wall clock is surely wrong.
+    """
 
     connection: int
     broker_index: int
     will: bytes
+    dates: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ def said(item: str, key: Key = OPERATOR, life_s: int = 3_600, iat: int = NOW, **
     return order(play(item=item, **changes), key, jti=f"jti-of-{item:->20}", iat=iat, exp=iat + life_s)
 
 
-def flood(item: str = "flood", **changes: object) -> bytes:
+def flood(item: str = "flood") -> bytes:
     source = [{"builtin": {"name": "siren"}}]
-    return said(item, CHAIR, kind="emergency", sources=source, max_duration_s=3, **changes)
+    return said(item, CHAIR, kind="emergency", sources=source, max_duration_s=3)
 
 
 def outcomes(pole: Pole) -> dict[str, Reason | None]:
