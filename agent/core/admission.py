@@ -43,7 +43,11 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     signers = ", ".join(verified.kids)
     turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
     forget_expired(turn)
-    if event.delivery.connection != ev.FROM_STORE and take_copy(turn, (verified.iss, verified.jti), event.delivery):
+    key = verified.iss, verified.jti
+    if event.delivery.connection == ev.FROM_STORE:
+        if key not in turn.state.unjudged:  # it has its outcome
+            return
+    elif take_copy(turn, key, event.delivery):
         return
     dated = not isinstance(verified.command, SetTrust | Time)
     if dated and tk.is_forgotten(turn.state.timekeeping, verified.iat):

@@ -143,6 +143,7 @@ def _on_clock_found(turn: Turn, event: ev.ClockFound) -> None:
         return
     turn.state = replace(turn.state, timekeeping=found)
     turn.log(f"clock trusted: kept since {event.evidence}")
+    publish_state(turn)
 
 
 def _run_due(turn: Turn) -> None:

@@ -325,7 +325,7 @@ class SoundEnded:
 class ClockFound:
     """At start, after `Restored`: wall minus boot time (s) as something has kept it, and what first proved it.
 
-    Kept by an earlier process since the machine booted (or `rtc`: by a clock chip that the configuration names).
+    Kept by an earlier process since the machine booted; a clock chip would be told of in the same way.
     """
 
     offset_s: float

@@ -273,3 +273,21 @@ def test_one_that_the_disk_has_altered_is_told_and_forgotten() -> None:
     again.learn_from_the_network()
     again.run(1.0)
     assert (outcomes(again), again.stored.unjudged) == ({"bulletin": Reason.STORAGE}, {})
+
+
+def test_a_verdict_on_what_no_longer_waits_changes_nothing() -> None:
+    pole = blind()
+    pole.hear(said("bulletin"))
+    pole.run(1.0)
+    number = pole.state.unjudged[OPERATOR.authority, f"jti-of-{'bulletin':->20}"].number
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    since = len(pole.history)
+    again = ev.MessageArrived(ev.Delivery(ev.FROM_STORE, number), "", said("bulletin"), False)
+    for verdict in (
+        pole.judge.judge(again, float(NOW), NOW),
+        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", again),
+    ):
+        pole.tell(verdict)
+    assert [effect for _, effect in pole.history[since:] if not isinstance(effect, do.Log)] == []
+    assert (outcomes(pole), [record.item for record in pole.records]) == ({"bulletin": None}, ["bulletin"])
