@@ -227,7 +227,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
-    carried_clock = CarriedClock(folder=config.storage.runtime)
+    carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     inbox.put(judge.restored(memory))
     found = carried_clock.recall()
     if found is not None:

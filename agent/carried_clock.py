@@ -21,9 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 class CarriedClock:
-    """The file `clock.json` in `folder`; whatever cannot be read or is of another boot is not there."""
+    """The file `clock.json` in `folder`; whatever cannot be read or is of another boot is not there.
 
-    def __init__(self, *, folder: Path, boot_id: Path = BOOT_ID) -> None:
+    Where the configuration vouches for the wall clock nothing is `kept`: that word may be taken back.
+    """
+
+    def __init__(self, *, folder: Path, kept: bool = True, boot_id: Path = BOOT_ID) -> None:
+        self._kept = kept
         self._file = folder / FILE_NAME
         self._boot_id = boot_id
 
@@ -39,6 +43,8 @@ class CarriedClock:
 
     def keep(self, offset_s: float, evidence: str) -> None:
         """Replace the file, whole or not at all. A disk that fails costs the next process its trust, not this one."""
+        if not self._kept:
+            return
         fresh = self._file.with_name(f"{FILE_NAME}.new")
         try:
             document = {"boot": self._boot(), "offset_s": offset_s, "evidence": evidence}
