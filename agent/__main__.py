@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from agent import RELEASED_AT_S, __version__
+from agent.carried_clock import CarriedClock
 from agent.clock import Clock
 from agent.config import Config, ConfigError, load_config, load_trust
 from agent.console import Console, ConsoleError, ask
@@ -226,12 +227,17 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
+    carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     inbox.put(judge.restored(memory))
+    found = carried_clock.recall()
+    if found is not None:
+        inbox.put(found)
     return Loop(
         state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
         inbox=inbox,
         adapters=Adapters(
             clock=clock,
+            carried_clock=carried_clock,
             link=link,
             store=store,
             fetch=fetch,

@@ -16,6 +16,9 @@ MAX_RECEIVE_BYTES = 2 * 1024 * 1024
 MAX_READ_BYTES = 64 * 1024
 """Bytes asked of TLS at once: Python reserves that much for each read."""
 
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which Python has no name for."""
+
 _CERTIFICATE_FAULTS = {
     9: "the broker's certificate is not yet valid: is this node's clock right?",
     10: "the broker's certificate has expired",
@@ -118,8 +121,11 @@ class BoundedSocket(ssl.SSLSocket):
             raise
 
 
-def context(*, ca: Path, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+def context(*, ca: Path, certificate: Path | None, key: Path | None, dates: bool = True) -> ssl.SSLContext:
     """Trust `ca` alone; show `certificate`. Read anew for each connection, so that a renewed one needs no restart.
+
+    Chain and host name are checked in any case. `dates` false leaves out the dates alone, which OpenSSL would compare
+    with a wall clock known to be wrong: in 1970 every certificate of today is "not yet valid" (ADR 0017).
 
     Raises:
         OSError: a file is missing, unreadable, or not what it should be.
@@ -128,6 +134,8 @@ def context(*, ca: Path, certificate: Path | None, key: Path | None) -> ssl.SSLC
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.sslsocket_class = BoundedSocket
     tls.load_verify_locations(cafile=ca)
+    if not dates:
+        tls.verify_flags |= _NO_CHECK_TIME
     if certificate is not None:
         tls.load_cert_chain(certificate, key, password=_no_password)
     return tls

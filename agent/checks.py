@@ -140,7 +140,7 @@ def _check_permission(case: Case) -> None:
 def _check_dates(case: Case) -> None:
     authority.check_lifetime(case.claims, case.command)
     if case.clock is not None and not case.counted.rooted:
-        authority.check_dates(case.claims, case.command, case.clock)
+        authority.check_dates(case.claims, case.clock)
 
 
 def _check_following(case: Case) -> None:

@@ -110,11 +110,12 @@ class Finish:
 class Connection:
     """One connection, from name lookup to its end. All but `order` happens on its thread."""
 
-    def __init__(self, number: int, broker: Broker, station: Station, will: bytes) -> None:
+    def __init__(self, number: int, broker: Broker, station: Station, will: bytes, dates: bool) -> None:
         self.number = number
         self._broker = broker
         self._station = station
         self._will = will
+        self._dates = dates
         self._orders: SimpleQueue[Acknowledge | Publish | Finish] = SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake)
@@ -164,7 +165,9 @@ class Connection:
         )
         if self._broker.tls:
             assert station.ca is not None, "the constructor asks for it"
-            client.tls_set_context(context(ca=station.ca, certificate=station.certificate, key=station.key))
+            client.tls_set_context(
+                context(ca=station.ca, certificate=station.certificate, key=station.key, dates=self._dates)
+            )
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages = MAX_IN_FLIGHT
         client.max_queued_messages = MAX_QUEUED

@@ -86,7 +86,13 @@ class Judge:
             else:
                 _log.error("a stored item is damaged and is left alone: %s", standing.detail)
         return ev.Restored(
-            memory.next_seq, memory.outbox_count, memory.accepted, memory.stops, tuple(items), memory.settings
+            memory.next_seq,
+            memory.outbox_count,
+            memory.accepted,
+            memory.stops,
+            tuple(items),
+            memory.settings,
+            memory.unjudged,
         )
 
     def _standing(self, envelope: bytes) -> ev.Standing:

@@ -63,14 +63,17 @@ class Link:
         self._current: Connection | None = None
         self._closed = False
 
-    def connect(self, connection: int, broker_index: int, will: bytes) -> None:
-        """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once."""
+    def connect(self, connection: int, broker_index: int, will: bytes, dates: bool = True) -> None:
+        """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once.
+
+        With `dates` false the broker's certificate may be of any date: this machine's clock is surely wrong.
+        """
         if self._closed:
             return
         if self._current is not None:
             self._current.order(Finish("replaced by a newer connection", politely=False))
         broker = self._brokers[broker_index % len(self._brokers)]
-        self._current = Connection(connection, broker, self._station, will)
+        self._current = Connection(connection, broker, self._station, will, dates)
         self._current.thread.start()
 
     def acknowledge(self, delivery: Delivery) -> None:

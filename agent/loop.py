@@ -35,10 +35,16 @@ class Clock(Protocol):
     def read(self) -> ev.Now: ...
 
 
+class CarriedClock(Protocol):
+    """Trusted time for the next process of this boot."""
+
+    def keep(self, offset_s: float, evidence: str) -> None: ...
+
+
 class Link(Protocol):
     """MQTT; never blocks."""
 
-    def connect(self, connection: int, broker_index: int, will: bytes) -> None: ...
+    def connect(self, connection: int, broker_index: int, will: bytes, dates: bool) -> None: ...
     def acknowledge(self, delivery: ev.Delivery) -> None: ...
     def publish_state(self, payload: bytes) -> None: ...
     def publish_heartbeat(self, payload: bytes) -> None: ...
@@ -118,6 +124,7 @@ class Adapters:
     """The edges of the node, built by `__main__` (or by a test)."""
 
     clock: Clock
+    carried_clock: CarriedClock
     link: Link
     store: Store
     fetch: Fetch
@@ -190,7 +197,7 @@ class Loop:
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         edge = self._adapters
         return {
-            do.Connect: lambda it: edge.link.connect(it.connection, it.broker_index, it.will),
+            do.Connect: lambda it: edge.link.connect(it.connection, it.broker_index, it.will, it.dates),
             do.Acknowledge: lambda it: edge.link.acknowledge(it.delivery),
             do.PublishState: lambda it: edge.link.publish_state(it.payload),
             do.PublishHeartbeat: lambda it: edge.link.publish_heartbeat(it.payload),
@@ -211,6 +218,7 @@ class Loop:
             do.SetGain: lambda it: edge.card.set_gain(it.token, it.gain_percent),
             do.Silence: lambda it: edge.card.silence(it.token),
             do.SwitchRelay: lambda it: edge.amplifiers.switch(it.zone, it.on),
+            do.CarryClock: lambda it: edge.carried_clock.keep(it.offset_s, it.evidence),
             do.MeasureVitals: lambda _: self._inbox.put(edge.vitals.measure()),
             do.NotifyReady: lambda _: self._be_ready(),
             do.Answer: lambda it: edge.console.answer(it.token, it.text),

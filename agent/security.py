@@ -30,7 +30,7 @@ from agent.envelope import (
     read_header,
 )
 from agent.messages.codec import WordError, parse_json
-from agent.messages.commands import VerifiedCommand
+from agent.messages.commands import VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
 from agent.messages.trust import (
     TrustDocument,
@@ -174,11 +174,16 @@ def read_unproven(envelope: bytes) -> VerifiedCommand | None:
 def explain(
     payload: bytes, *, retained: bool, trust: TrustStore, addressee: Addressee, clock: ClockView
 ) -> tuple[str, ...]:
-    """One line for each check up to the first that fails; the last line is `accepted` or the reason code."""
+    """One line for each check up to the first that fails; the last line is `accepted` or the reason code.
+
+    Where the clock is not trusted, what a node would not obey but keep until it is ends with `clock_untrusted`.
+    """
     held: list[Check] = []
     found = verify(payload, retained=retained, trust=trust, addressee=addressee, clock=clock, observe=held.append)
     lines = [f"{check.number:2} ok      {check.asks}" for check in held]
     if isinstance(found, VerifiedCommand):
+        if clock.trusted_s is None and not obeyed_without_clock(found.command):
+            return (*lines, "   waits   until the time is known, and is judged then", Reason.CLOCK_UNTRUSTED.value)
         return (*lines, "accepted")
     failed = CHECKS[found.check - 1]
     return (

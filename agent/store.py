@@ -1,4 +1,4 @@
-"""What outlives a power cut: replay memory, waiting items, settings, trust, outbox; in one SQLite database.
+"""What outlives a power cut: replay memory, what waits, settings, trust, outbox; in one SQLite database.
 
 Thread: `load` opens, checks and reads the database on the caller's thread and hands it to the thread `store`, which
 alone owns it from then on (an SD card's fsync may take 5 s: nobody else shall wait for it). The verbs put an order into
@@ -27,17 +27,19 @@ from agent.messages.effects import (
     AppendReport,
     ForgetCommands,
     ForgetItem,
+    ForgetUnjudged,
     KeepItem,
     KeepNames,
     KeepSetting,
     KeepTrust,
+    KeepUnjudged,
     MarkStarted,
     RememberCommand,
     RememberStop,
     RemoveReports,
     Write,
 )
-from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredItem
+from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredCommand, StoredItem
 
 MAX_OUTBOX_REPORTS = 10_000
 """Reports kept while no server is reached: months, 10 MB. The oldest go first, which a gap in `seq` shows."""
@@ -66,14 +68,25 @@ _MIGRATIONS = (
     CREATE TABLE trust (version INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
     CREATE TABLE names (kid TEXT PRIMARY KEY, public TEXT NOT NULL) WITHOUT ROWID, STRICT;
     """,
+    """
+    CREATE TABLE unjudged (position INTEGER PRIMARY KEY, iss TEXT NOT NULL, jti TEXT NOT NULL, emergency TEXT NOT NULL,
+                           envelope BLOB NOT NULL, UNIQUE (iss, jti)) STRICT;
+    INSERT INTO settings SELECT 'mark', 0, 0 FROM counters WHERE name = 'last_seq' AND value > 0;
+    """,
 )
-"""Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to."""
+"""Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
+
+A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
 
 _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     RememberCommand: (
         "INSERT INTO accepted VALUES (:iss, :jti, :exp) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
     ),
     ForgetCommands: ("DELETE FROM accepted WHERE exp < :before", "DELETE FROM stops WHERE exp < :before"),
+    KeepUnjudged: (
+        "INSERT OR REPLACE INTO unjudged (iss, jti, emergency, envelope) VALUES (:iss, :jti, :emergency, :envelope)",
+    ),
+    ForgetUnjudged: ("DELETE FROM unjudged WHERE iss = :iss AND jti = :jti",),
     KeepItem: ("INSERT OR REPLACE INTO items (item, envelope, accepted_at) VALUES (:item, :envelope, :accepted_at)",),
     MarkStarted: ("UPDATE items SET started_at = :started_at WHERE item = :item",),
     ForgetItem: ("DELETE FROM items WHERE item = :item",),
@@ -352,6 +365,9 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
         settings=tuple(run("SELECT name, value, iat FROM settings")),
         trust=trust[0] if trust else None,
         names=tuple(run("SELECT kid, public FROM names ORDER BY kid")),
+        unjudged=tuple(
+            StoredCommand(*row) for row in run("SELECT iss, jti, emergency, envelope FROM unjudged ORDER BY position")
+        ),
     )
 
 

@@ -1,18 +1,22 @@
 """`loactl time`: evidence of the time for nodes that have none, by answering their nonces (protocol section 6)."""
 
+import signal
+import time as clock
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from agent.messages.commands import AnyCommand
 from agent.messages.reports import ClockSeen, CommandOutcome
 from control import addresses, orders
+from control.broker import Received
 from control.dispatch import Answer, Session
-from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError
+from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError, WorldError
 from control.sending import authority, complain, connection, enrolled, said, signing_key, wall_s, with_key
 from control.settings import Settings
 from control.sightings import HeartbeatSeen, Proof, ReportSeen, Sighting, StateSeen, seen
@@ -21,22 +25,32 @@ LIFETIME_S = 120
 """Twice the age a nonce may reach: a `time` that comes later is worth nothing."""
 
 MAX_NODES = 5_000
-"""Nodes answered in one run: a hostile broker may invent more."""
+"""Nodes, and nonces, answered in one round: a hostile broker may invent more."""
+
+ROUND_S = 70.0
+"""A round of serving: a heartbeat, and with it a nonce, comes each 60. What one round remembers the next forgets."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""Between two attempts to reach a broker that is away, the pause doubles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A node without a clock: `nonce` is empty where it is not known to be fresh."""
+    """A node without a clock: `nonce` is empty where it is not known to be fresh.
+
+    `said_now` if it is the node's `state` of this moment: then it lacks the time whatever it said before.
+    """
 
     node: str
     nonce: str
+    said_now: bool = False
 
 
 def need_in(sighting: Sighting | None, *, retained: bool) -> Need | None:
     """Whether what was seen asks for the time. A retained nonce may be older than the minute in which it counts."""
     match sighting:
         case StateSeen(node, state) if state.online and isinstance(state.clock, ClockSeen) and not state.clock.trusted:
-            return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "")
+            return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "", not retained)
         case HeartbeatSeen(node, heartbeat) if not heartbeat.clock:
             return Need(node, heartbeat.nonce if isinstance(heartbeat.nonce, str) and not retained else "")
     return None
@@ -53,6 +67,8 @@ class Clockmaker:
     asked: set[str] = field(default_factory=set)
     sent: dict[str, str] = field(default_factory=dict)
     """`jti` of each `time` sent, to its node."""
+    sent_before: Mapping[str, str] = field(default_factory=dict)
+    """The same of the round before: outcomes may be late."""
     nonces: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -60,22 +76,37 @@ class Clockmaker:
     def run(self, seconds: float) -> None:
         """Answer whoever asks, until time is up or all nodes that were named have accepted."""
         for message in self.session.received(seconds):
-            sighting = seen(message.topic, message.payload, self.known)
-            if (need := need_in(sighting, retained=message.retained)) is not None:
-                self._answer(need)
-            elif isinstance(sighting, ReportSeen):
-                self._note(sighting)
+            self._take(message)
             if self.nodes and self.nodes <= self.accepted:
                 return
 
+    def listen(self, seconds: float) -> None:
+        """Answer whoever asks, until time is up."""
+        for message in self.session.received(seconds):
+            self._take(message)
+
+    def _take(self, message: Received) -> None:
+        sighting = seen(message.topic, message.payload, self.known)
+        if (need := need_in(sighting, retained=message.retained)) is not None:
+            self._answer(need)
+        elif isinstance(sighting, ReportSeen):
+            self._note(sighting)
+
     def _answer(self, need: Need) -> None:
-        if (self.nodes and need.node not in self.nodes) or len(self.asked) >= MAX_NODES or need.node in self.accepted:
+        if (self.nodes and need.node not in self.nodes) or len(self.nonces) >= MAX_NODES:
+            return
+        if need.node not in self.asked and len(self.asked) >= MAX_NODES:
+            return
+        if need.said_now:  # after its next power cut it asks again
+            self.accepted.discard(need.node)
+        elif need.node in self.accepted:
             return
         if need.nonce and need.nonce not in self.nonces:
             self.nonces.add(need.nonce)
             self.asked.add(need.node)
             self.sent[self._send(need.node, "time", nonce=need.nonce)] = need.node
-            print(f"{need.node}  told {datetime.fromtimestamp(wall_s(), UTC):%Y-%m-%d %H:%M:%S} UTC")
+            told = datetime.fromtimestamp(wall_s(), UTC)
+            print(f"{need.node}  told {told:%Y-%m-%d %H:%M:%S} UTC", flush=True)
         elif not need.nonce and need.node not in self.asked:
             self.asked.add(need.node)
             self._send(need.node, "report_now")
@@ -95,8 +126,10 @@ class Clockmaker:
 
     def _note(self, report: ReportSeen) -> None:
         outcome = report.claims.report
-        if isinstance(outcome, CommandOutcome) and self.sent.get(outcome.jti) == report.node:
-            print(said(Answer(report.node, report.proof is Proof.VERIFIED, outcome)))
+        if not isinstance(outcome, CommandOutcome):
+            return
+        if self.sent.get(outcome.jti, self.sent_before.get(outcome.jti)) == report.node:
+            print(said(Answer(report.node, report.proof is Proof.VERIFIED, outcome)), flush=True)
             (self.accepted if outcome.outcome == "accepted" else self.refused).add(report.node)
 
 
@@ -107,6 +140,7 @@ def time(
         list[str] | None, typer.Option(help="node:SITE/NODE (repeatable; default: every node of the site).")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, max=3_600, help="Seconds to listen: a heartbeat comes each 60.")] = 70.0,
+    serve: Annotated[bool, typer.Option("--serve", help="Go on answering, whoever asks, until told to stop.")] = False,
     settings: Settings,
 ) -> None:
     """Tell nodes whose clock has no evidence what the time is. This machine's clock must be right."""
@@ -116,13 +150,60 @@ def time(
         raise InputError("time is told to single nodes, each by its own nonce: --to node:SITE/NODE, or no --to at all")
     signing_key(settings)
     authority(settings)
-    known = enrolled(settings)
+    known, sites = enrolled(settings), addresses.sites(audience)
+    if serve:
+        _serve_until_told(settings, known, nodes, sites)
+        return
     with closing(connection(settings)) as session:
         session.open()
-        session.listen(addresses.sites(audience), "state", "heartbeat", "report")
+        session.listen(sites, "state", "heartbeat", "report")
         clockmaker = Clockmaker(session, settings, known, nodes)
         clockmaker.run(wait)
     raise typer.Exit(_exit_code(clockmaker))
+
+
+def _serve_until_told(
+    settings: Settings, known: Mapping[str, str], nodes: frozenset[str], sites: tuple[str, ...]
+) -> None:
+    """Answer until Ctrl-C or SIGTERM; a broker that is away is tried again and again."""
+    before = signal.signal(signal.SIGTERM, _end)
+    pause_s = FIRST_PAUSE_S
+    try:
+        while True:
+            began_s = clock.monotonic()
+            try:
+                _serve(settings, known, nodes, sites)
+            except WorldError as error:
+                if clock.monotonic() - began_s > LONGEST_PAUSE_S:
+                    pause_s = FIRST_PAUSE_S
+                complain(f"{error}; again in {pause_s:.0f} s")
+                clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _serve(settings: Settings, known: Mapping[str, str], nodes: frozenset[str], sites: tuple[str, ...]) -> NoReturn:
+    """Rounds without end on one connection.
+
+    Raises:
+        WorldError: it is lost, or does not come about.
+    """
+    with closing(connection(settings)) as session:
+        session.open()
+        session.listen(sites, "state", "heartbeat", "report")
+        print(f"answering whoever asks for the time in {', '.join(sites)}", flush=True)
+        sent_before: Mapping[str, str] = {}
+        while True:
+            clockmaker = Clockmaker(session, settings, known, nodes, sent_before=sent_before)
+            clockmaker.listen(ROUND_S)
+            sent_before = clockmaker.sent
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _exit_code(done: Clockmaker) -> int:

@@ -1,7 +1,7 @@
 """A private certificate authority, as a station has one: its broker's and its nodes' certificates, good and bad.
 
 For tests, benches and `make run`. Nothing here reads the clock: certificates are valid from 2020 to 2049, expired ones
-were until 2021.
+were until 2021, early ones will be from 2048.
 """
 
 import ipaddress
@@ -19,6 +19,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FROM = datetime(2020, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(2049, 12, 31, tzinfo=UTC)
 _LONG_AGO = datetime(2021, 1, 1, tzinfo=UTC)
+_LATER = datetime(2048, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,24 @@ class Authority:
         self.ca = folder / f"{name}.pem"
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, name: str = "broker", *, hosts: tuple[str, ...] = LOOPBACK, expired: bool = False) -> Identity:
+    def server(
+        self, name: str = "broker", *, hosts: tuple[str, ...] = LOOPBACK, expired: bool = False, early: bool = False
+    ) -> Identity:
         """For a broker reached by these host names and addresses."""
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        return self._issue(name, expired, [names, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])])
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        return self._issue(name, expired, [names, usage], begins=_LATER if early else _FROM)
 
     def client(self, name: str, *, expired: bool = False) -> Identity:
         """For a node or a control server: `name` becomes its user name at the broker."""
         return self._issue(name, expired, [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])])
 
-    def _issue(self, name: str, expired: bool, extensions: list[x509.ExtensionType]) -> Identity:
+    def _issue(
+        self, name: str, expired: bool, extensions: list[x509.ExtensionType], begins: datetime = _FROM
+    ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         until = _LONG_AGO if expired else _UNTIL
-        certificate = self._sign(_common_name(name), key.public_key(), until, extensions)
+        certificate = self._sign(_common_name(name), key.public_key(), until, extensions, begins)
         identity = Identity(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         _write_secret(
@@ -70,6 +76,7 @@ class Authority:
         public: ec.EllipticCurvePublicKey,
         until: datetime,
         extensions: list[x509.ExtensionType],
+        begins: datetime = _FROM,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
@@ -77,7 +84,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_FROM)
+            .not_valid_before(begins)
             .not_valid_after(until)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,19 +19,22 @@ from agent.messages.effects import (
     AppendReport,
     ForgetCommands,
     ForgetItem,
+    ForgetUnjudged,
     KeepItem,
     KeepNames,
     KeepSetting,
     KeepTrust,
+    KeepUnjudged,
     MarkStarted,
     RememberCommand,
     RememberStop,
     RemoveReports,
     Write,
 )
-from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredItem
+from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredCommand, StoredItem
 from agent.messages.reports import Alarm, ReportClaims
 from agent.store import _MIGRATIONS, MAX_SET_ASIDE, Store, StoreError
+from tests.stored import Model
 
 EMPTY = Memory(next_seq=1, outbox_count=0, accepted=(), stops=(), items=(), settings=())
 
@@ -127,7 +129,35 @@ def test_a_store_of_the_first_version_gains_the_trust_tables(path: Path) -> None
         )
     with opened(path) as held:
         assert (held.memory.accepted, held.memory.trust, held.memory.names) == ((("UBND", "jti", 9),), None, ())
+        assert held.memory.unjudged == ()
         assert held.commit(1, KeepTrust(2, b"two")) == Committed(1)
+
+
+@pytest.mark.parametrize(("used", "settings"), [(True, (("mark", 0, 0),)), (False, ())])
+def test_a_store_of_before_there_were_marks_began_empty_only_if_it_was_never_used(
+    path: Path, used: bool, settings: tuple[tuple[str, int, int], ...]
+) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(f"{_MIGRATIONS[0]}; {_MIGRATIONS[1]}; PRAGMA user_version=2")
+        database.execute("UPDATE counters SET value = ?", (7 * used,))
+        database.commit()
+    with opened(path) as held:
+        assert held.memory.settings == settings
+
+
+def test_commands_that_wait_are_read_in_the_order_in_which_they_came(path: Path) -> None:
+    came = [
+        KeepUnjudged("UBND", jti, emergency, jti.encode()) for jti, emergency in (("b", ""), ("c", "lũ"), ("a", ""))
+    ]
+    with opened(path) as held:
+        held.commit(1, *came)
+        held.commit(2, ForgetUnjudged("UBND", "b"), ForgetUnjudged("phường", "a"))
+    with opened(path) as held:
+        assert held.memory.unjudged == (
+            StoredCommand("UBND", "c", "lũ", b"c"),
+            StoredCommand("UBND", "a", "", b"a"),
+        )
 
 
 def test_what_expired_is_forgotten_and_what_ends_just_then_is_not(path: Path) -> None:
@@ -329,67 +359,6 @@ NAMES = st.sampled_from(["a", "b", "c"])
 SMALL = st.integers(0, 20)
 
 
-@dataclass
-class Model:
-    """What the tables should hold, in plain Python."""
-
-    accepted: dict[tuple[str, str], int] = field(default_factory=dict)
-    stops: dict[tuple[str, str], tuple[tuple[str, ...], int]] = field(default_factory=dict)
-    items: dict[str, StoredItem] = field(default_factory=dict)
-    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
-    trusts: dict[int, bytes] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    outbox: list[int] = field(default_factory=list)
-    last_seq: int = 0
-
-    def write(self, write: Write) -> None:
-        match write:
-            case RememberCommand(iss, jti, exp):
-                self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
-            case RememberStop(item, iss, may, exp):
-                self.stops[item, iss] = (may, exp)
-            case ForgetCommands(before):
-                self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
-                self.stops = {key: kept for key, kept in self.stops.items() if kept[1] >= before}
-            case AppendReport(claims):
-                self.outbox.append(claims.seq)
-                self.last_seq = claims.seq
-            case RemoveReports(seqs):
-                self.outbox = [seq for seq in self.outbox if seq not in seqs]
-            case _:
-                self._write_programme(write)
-
-    def _write_programme(self, write: Write) -> None:
-        match write:
-            case KeepItem(item, envelope, accepted_at):
-                self.items.pop(item, None)
-                self.items[item] = StoredItem(envelope, accepted_at, None)
-            case MarkStarted(item, started_at) if item in self.items:
-                old = self.items[item]
-                self.items[item] = StoredItem(old.envelope, old.accepted_at, started_at)
-            case ForgetItem(item):
-                self.items.pop(item, None)
-            case KeepSetting(name, value, iat):
-                if name not in self.settings or iat >= self.settings[name][1]:
-                    self.settings[name] = (value, iat)
-            case KeepTrust(version, envelope):
-                self.trusts[version] = envelope
-            case KeepNames(names):
-                self.names = dict(names) | self.names
-
-    def memory(self) -> Memory:
-        return Memory(
-            next_seq=self.last_seq + 1,
-            outbox_count=len(self.outbox),
-            accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
-            stops=tuple(sorted((*key, *kept) for key, kept in self.stops.items())),
-            items=tuple(self.items.values()),
-            settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),
-            trust=self.trusts[max(self.trusts)] if self.trusts else None,
-            names=tuple(sorted(self.names.items())),
-        )
-
-
 WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(RememberCommand, NAMES, NAMES, SMALL),
     st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL),
@@ -400,6 +369,8 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(KeepSetting, NAMES, SMALL, SMALL),
     st.builds(KeepTrust, SMALL, st.binary(max_size=4)),
     st.builds(KeepNames, st.dictionaries(NAMES, NAMES, max_size=3).map(lambda names: tuple(names.items()))),
+    st.builds(KeepUnjudged, NAMES, NAMES, st.sampled_from(["", "flood"]), st.binary(max_size=4)),
+    st.builds(ForgetUnjudged, NAMES, NAMES),
     st.builds(RemoveReports, st.lists(SMALL, max_size=3).map(tuple)),
     st.none(),  # stands for the next report
 )

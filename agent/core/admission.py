@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
+from agent.core import unjudged
 from agent.core.answers import accept, forget_expired, refuse
 from agent.core.attempts import drop, set_gain
 from agent.core.copies import take_copy
@@ -42,7 +43,18 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     signers = ", ".join(verified.kids)
     turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
     forget_expired(turn)
-    if take_copy(turn, (verified.iss, verified.jti), event.delivery):
+    key = verified.iss, verified.jti
+    if event.delivery.connection == ev.FROM_STORE:
+        if key not in turn.state.unjudged:  # it has its outcome
+            return
+    elif take_copy(turn, key, event.delivery):
+        return
+    dated = not isinstance(verified.command, SetTrust | Time)
+    if dated and tk.is_forgotten(turn.state.timekeeping, verified.iat):
+        refuse(turn, event, Reason.BEFORE_MEMORY, f"this node remembers since {turn.state.timekeeping.mark_s}")
+        return
+    if unjudged.needs_time(turn, verified):
+        unjudged.keep(turn, event)
         return
     # A stolen key that fills the table must not keep out its own revocation, which needs no such memory.
     if len(turn.state.accepted) >= MAX_ACCEPTED and not isinstance(verified.command, SetTrust):
@@ -59,9 +71,7 @@ def _play(turn: Turn, event: ev.CommandVerified) -> None:
     play = verified.command
     assert isinstance(play, Play)
     trusted_s = turn.trusted_s
-    if trusted_s is None:
-        refuse(turn, event, Reason.CLOCK_UNTRUSTED, "this node does not know the time yet; send `time`")
-        return
+    assert trusted_s is not None, "a play that needs the time waits for it"
     item = Item(verified, play, due_at=int(trusted_s), ordered_s=turn.now.mono_s, durable=False)
     refusal = _why_not_play(turn, item, trusted_s)
     if refusal is not None:
@@ -126,8 +136,6 @@ def _stop_one(turn: Turn, event: ev.CommandVerified, stop: Stop, name: str) -> N
     item = prog.find(turn.state.programme, name)
     if item is None:
         _stop_unknown(turn, event, name)
-    elif turn.trusted_s is None and item.play.kind is Kind.EMERGENCY:
-        refuse(turn, event, Reason.CLOCK_UNTRUSTED, "an emergency is not stopped before the time is known")
     elif not may_end(verified.iss, verified.may, item):
         refuse(turn, event, Reason.NOT_PERMITTED, f"this key could not have ordered item {name}")
     else:
@@ -221,7 +229,7 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
     learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
     turn.state = replace(turn.state, timekeeping=learnt)
     turn.log("clock trusted: time command")
-    accept(turn, event)
+    accept(turn, event, *turn.mark())
     publish_state(turn)
 
 

@@ -11,7 +11,7 @@ from agent.core.state import Setting, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
-from agent.messages.events import Delivery
+from agent.messages.events import FROM_STORE, Delivery
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
 from agent.messages.trust import TrustDocument
@@ -29,7 +29,7 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
     """Security has refused it: counted; reported only where sender and addressee are proven."""
     if not event.reportable:
         turn.count(event.reason)
-        turn.do(do.Acknowledge(event.delivery))
+        turn.acknowledge(event.delivery)
         return
     if take_copy(turn, (event.iss, event.jti), event.delivery):
         return
@@ -38,15 +38,22 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
 
 
 def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reason: Reason) -> None:
-    """Refuse with one outcome report, within the minute's allowance; the `jti` is not used up."""
+    """Refuse with one outcome report, within the minute's allowance; the `jti` is not used up.
+
+    A command that waited for the time was acknowledged then: its outcome is owed, whatever the allowance.
+    """
     turn.count(reason)
     refusals = turn.state.refusals
     iss, jti = outcome.iss, outcome.jti
+    if (iss, jti) in turn.state.unjudged:
+        turn.warn(f"command {jti} of {iss!r} refused, having waited: {reason}: {outcome.detail or ''}")
+        turn.commit(turn.report(outcome), *_settle(turn, (iss, jti)))
+        return
     if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
         refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
     if (iss, jti) in refusals.answered or refusals.reported >= MAX_REPORTED_REFUSALS:
         turn.state = replace(turn.state, refusals=refusals)
-        turn.do(do.Acknowledge(delivery))
+        turn.acknowledge(delivery)
         return
     answered = (*refusals.answered, (iss, jti))[-MAX_ANSWERED:]
     turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
@@ -79,7 +86,8 @@ def accept(
 ) -> None:
     """Remember the command and its outcome in one transaction; the PUBACK follows it.
 
-    It is remembered until its `exp`, or longer if `remember_until` (Unix seconds) says so.
+    It is remembered until its `exp`, or longer if `remember_until` (Unix seconds) says so. The broker brings again what
+    could not be stored; what had waited for the time it no longer has, so that is tried until it is stored.
     """
     verified = event.verified
     exp = max(verified.exp, remember_until)
@@ -89,18 +97,27 @@ def accept(
     memory: list[do.Write] = [do.RememberCommand(verified.iss, verified.jti, exp)]
     if turn.trusted_s is not None:
         memory.append(do.ForgetCommands(int(turn.trusted_s)))
-        memory.append(turn.floor())
     turn.commit(
         *memory,
         *writes,
+        *_settle(turn, (verified.iss, verified.jti)),
         turn.report(outcome),
         delivery=event.delivery,
         item=item,
         setting=setting,
         trust=trust,
-        again=False,
+        again=event.delivery.connection == FROM_STORE,
     )
     turn.log(f"command {verified.jti} verified and accepted: {type(verified.command).__name__} of {verified.iss!r}")
+
+
+def _settle(turn: Turn, key: tuple[str, str]) -> tuple[do.Write, ...]:
+    """It waits for the time no longer, if it did: what is to be stored with its outcome."""
+    if key not in turn.state.unjudged:
+        return ()
+    left = {each: waiting for each, waiting in turn.state.unjudged.items() if each != key}
+    turn.state = replace(turn.state, unjudged=left)
+    return (do.ForgetUnjudged(*key),)
 
 
 def refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> None:

@@ -16,15 +16,15 @@ Key = tuple[str, str]
 
 
 def take_copy(turn: Turn, key: Key, delivery: Delivery) -> bool:
-    """Whether the command was accepted before: then the copy is counted, and acknowledged once the first is stored."""
-    if key not in turn.state.accepted:
+    """Whether the command was accepted before, or waits to be judged: the copy is acknowledged with the first."""
+    if key not in turn.state.accepted and key not in turn.state.unjudged:
         return False
     turn.count(Reason.REPLAYED)
     state = turn.state
     pending = {token: _joined(each, key, delivery) for token, each in state.pending.items()}
     failed = tuple((at_s, _joined(each, key, delivery)) for at_s, each in state.failed_commits)
     if pending == state.pending and failed == state.failed_commits:
-        turn.do(do.Acknowledge(delivery))
+        turn.acknowledge(delivery)
     turn.state = replace(state, pending=pending, failed_commits=failed)
     return True
 
@@ -33,11 +33,11 @@ def acknowledge(turn: Turn, pending: Pending) -> None:
     """It is stored: the broker may forget it, and each copy of it."""
     for delivery in (pending.delivery, *pending.copies):
         if delivery is not None:
-            turn.do(do.Acknowledge(delivery))
+            turn.acknowledge(delivery)
 
 
 def _joined(pending: Pending, key: Key, delivery: Delivery) -> Pending:
     for write in pending.writes:
-        if isinstance(write, do.RememberCommand) and (write.iss, write.jti) == key:
+        if isinstance(write, do.RememberCommand | do.KeepUnjudged) and (write.iss, write.jti) == key:
             return replace(pending, copies=(*pending.copies, delivery))
     return pending

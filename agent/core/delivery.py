@@ -132,7 +132,14 @@ def retry_commits(turn: Turn) -> None:
     turn.state = replace(turn.state, failed_commits=left)
     for _, pending in due:
         writes = tuple(write for write in pending.writes if not _is_over(turn, write))
-        turn.commit(*writes, delivery=pending.delivery, item=pending.item, copies=pending.copies)
+        turn.commit(
+            *writes,
+            delivery=pending.delivery,
+            item=pending.item,
+            setting=pending.setting,
+            trust=pending.trust,
+            copies=pending.copies,
+        )
 
 
 def _is_over(turn: Turn, write: do.Write) -> bool:
@@ -146,13 +153,15 @@ def _is_over(turn: Turn, write: do.Write) -> bool:
 def _forget(turn: Turn, pending: Pending) -> None:
     """The command has not come, and nothing was answered to it."""
     state = turn.state
-    remembered = {(write.iss, write.jti) for write in pending.writes if isinstance(write, do.RememberCommand)}
+    kept = do.RememberCommand | do.KeepUnjudged
+    remembered = {(write.iss, write.jti) for write in pending.writes if isinstance(write, kept)}
     reports = [write.claims.report for write in pending.writes if isinstance(write, do.AppendReport)]
     unanswered = {(each.iss, each.jti) for each in reports if isinstance(each, CommandOutcome)}
     answered = tuple(key for key in state.refusals.answered if key not in unanswered)
     turn.state = replace(
         state,
         accepted={key: exp for key, exp in state.accepted.items() if key not in remembered},
+        unjudged={key: waiting for key, waiting in state.unjudged.items() if key not in remembered},
         refusals=replace(state.refusals, answered=answered),
         outbox=box.not_stored(state.outbox, len(reports)),
     )

@@ -81,13 +81,14 @@ def status_report(turn: Turn, jti: str | None = None) -> Status:
         playing=None if current is None else current.item.play.item,
         waiting=len(state.programme.waiting),
         jti=jti or UNSET,
+        mark=state.timekeeping.mark_s,
     )
 
 
 def tell_status(turn: Turn) -> None:
     """The `status` of every six hours; with it the names of the keys in force are kept, and their ends warned of."""
     names = tuple(names_used([turn.state.trust.document]).items())
-    turn.commit(turn.report(status_report(turn)), turn.floor(), KeepNames(names))
+    turn.commit(turn.report(status_report(turn)), KeepNames(names))
     if _key_ends(turn) is not UNSET:
         publish_state(turn)
 
@@ -157,6 +158,7 @@ def describe(state: NodeState, now: Now) -> bytes:
         "programme": ", ".join(names) or "nothing",
         "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",
         "sound card": state.card_fault or "ok",
+        "commands waiting for the time": str(len(state.unjudged)),
         "reports waiting": str(state.outbox.waiting),
         "refused": ", ".join(f"{reason} {count}" for reason, count in state.refusals.counts.items()) or "none",
     }

@@ -8,7 +8,7 @@ from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.heartbeat import describe, publish_state
 from agent.core.programme import Item, Outcome
-from agent.core.state import RememberedStop, Setting, Turn
+from agent.core.state import RememberedStop, Setting, Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play
@@ -19,16 +19,27 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     """Take up what the store remembers: settings, replay memory, the queue. What was sounding has been interrupted."""
     settings = {name: Setting(value, iat) for name, value, iat in event.settings}
     state = turn.state
-    floor_s = max(state.timekeeping.floor_s, settings.get("floor", Setting(0)).value)
+    kept_s = settings.get("floor", Setting(0)).value
+    mark = settings.get("mark")
+    timekeeping = replace(
+        state.timekeeping,
+        floor_s=max(state.timekeeping.floor_s, kept_s),
+        kept_s=kept_s,
+        mark_s=None if mark is None else mark.value,
+    )
     turn.state = replace(
         state,
         restored=True,
-        timekeeping=replace(state.timekeeping, floor_s=floor_s),
+        timekeeping=timekeeping,
         outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count),
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
         stops={(item, iss): RememberedStop(frozenset(may), exp) for item, iss, may, exp in event.stops},
+        unjudged={
+            (each.iss, each.jti): Unjudged(number, each.emergency, each.envelope)
+            for number, each in enumerate(event.unjudged)
+        },
         status_due_s=turn.now.mono_s,
     )
     for restored in event.items:
@@ -89,7 +100,7 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     if current is not None:
         turn.do(do.Silence(current.token))
     turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
-    turn.commit(turn.floor())
+    turn.commit()
     publish_state(turn, online=False)
     turn.do(do.Exit(0, event.signal))
 

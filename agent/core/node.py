@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.core import amplifier as amp
 from agent.core import connection as conn
-from agent.core import delivery, life, news, trusting
+from agent.core import delivery, life, news, trusting, unjudged
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
@@ -55,6 +55,8 @@ def step(state: State, event: ev.Event, now: ev.Now) -> tuple[State, tuple[do.Ef
     if handler is not None:
         handler(turn, event)
     if turn.state.restored:
+        _carry_clock(turn)
+        unjudged.judge(turn)
         _run_due(turn)
         advance(turn)
         delivery.send_reports(turn)
@@ -81,6 +83,7 @@ def next_deadline(state: State, now: ev.Now) -> float | None:
         state.heartbeat_due_s,
         state.status_due_s,
         state.outbox.resend_at_s,
+        tk.floor_due_s(state.timekeeping),
         *(retry_s for retry_s, _ in state.failed_commits),
         *(
             amp.deadline(amplifier, state.settings.zones[zone], now.mono_s)
@@ -119,6 +122,28 @@ def _observe_clock(turn: Turn) -> None:
     if not was_trusted and turn.trusted_s is not None and turn.state.restored:
         turn.log(f"clock trusted: {turn.state.timekeeping.evidence}")
         publish_state(turn)
+    if turn.trusted_s is not None and turn.state.restored and turn.state.timekeeping.mark_s is None:
+        timekeeping = replace(turn.state.timekeeping, mark_s=int(turn.trusted_s))
+        turn.state = replace(turn.state, timekeeping=timekeeping)
+        turn.log(f"the store began empty: orders issued before {timekeeping.mark_s} are refused")
+        turn.commit(*turn.mark())
+
+
+def _carry_clock(turn: Turn) -> None:
+    timekeeping = turn.state.timekeeping
+    if timekeeping.offset_s is not None and not tk.is_carried(timekeeping):
+        turn.state = replace(turn.state, timekeeping=replace(timekeeping, carried_s=timekeeping.offset_s))
+        turn.do(do.CarryClock(timekeeping.offset_s, timekeeping.evidence))
+
+
+def _on_clock_found(turn: Turn, event: ev.ClockFound) -> None:
+    found = tk.find(turn.state.timekeeping, turn.now, event.offset_s, event.evidence)
+    if found is turn.state.timekeeping:
+        turn.log(f"a clock that was kept ({event.evidence}) is not needed, or below the floor")
+        return
+    turn.state = replace(turn.state, timekeeping=found)
+    turn.log(f"clock trusted: kept since {event.evidence}")
+    publish_state(turn)
 
 
 def _run_due(turn: Turn) -> None:
@@ -128,12 +153,15 @@ def _run_due(turn: Turn) -> None:
     if state.connection.retry_at_s is not None and at_s >= state.connection.retry_at_s:
         begun = conn.begin(state.connection)
         turn.state = replace(turn.state, connection=begun)
-        turn.do(do.Connect(begun.number, conn.broker_index(begun), will(turn.state, begun.number)))
+        dates = not tk.is_wall_behind(turn.state.timekeeping, turn.now)
+        turn.do(do.Connect(begun.number, conn.broker_index(begun), will(turn.state, begun.number), dates))
     if at_s >= state.heartbeat_due_s:
         beat(turn)
     if at_s >= state.status_due_s:
         turn.state = replace(turn.state, status_due_s=at_s + STATUS_EVERY_S)
         tell_status(turn)
+    if tk.is_floor_due(turn.state.timekeeping):
+        turn.commit()
     delivery.retry_commits(turn)
 
 
@@ -163,6 +191,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.SoundStarved: news.on_flow,
     ev.SoundFlowed: news.on_flow,
     ev.SoundEnded: news.on_ended,
+    ev.ClockFound: _on_clock_found,
     ev.RelayFailed: news.on_relay_failed,
     ev.VitalsMeasured: on_vitals,
     ev.Asked: life.on_asked,

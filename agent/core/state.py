@@ -12,8 +12,8 @@ from agent.core.connection import Connection
 from agent.core.outbox import Outbox, appended, take_received
 from agent.core.programme import Programme
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
-from agent.messages.effects import AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
-from agent.messages.events import Delivery, MessageArrived, Now, VitalsMeasured
+from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
+from agent.messages.events import FROM_STORE, Delivery, MessageArrived, Now, VitalsMeasured
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, ReportClaims
 from agent.messages.trust import TrustDocument
@@ -70,6 +70,19 @@ class RememberedStop:
 
 
 @dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A verified command that waits for the time, kept by (iss, jti), under a `number` that no other waits under.
+
+    `emergency` names the emergency item that it is about, empty if none; `asked` once `security` judges it anew.
+    """
+
+    number: int
+    emergency: str
+    envelope: bytes
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """What waits for a transaction.
 
@@ -114,6 +127,8 @@ class State:
     connection: Connection = field(default_factory=Connection)
     accepted: Mapping[tuple[str, str], int] = field(default_factory=dict)
     stops: Mapping[tuple[str, str], RememberedStop] = field(default_factory=dict)
+    unjudged: Mapping[tuple[str, str], Unjudged] = field(default_factory=dict)
+    """In the order of arrival."""
     refusals: Refusals = field(default_factory=Refusals)
     pending: Mapping[int, Pending] = field(default_factory=dict)
     failed_commits: tuple[tuple[float, Pending], ...] = ()
@@ -160,9 +175,15 @@ class Turn:
         """Unix time for stamps: trusted, else the floor."""
         return best_s(self.state.timekeeping, self.now)
 
-    def floor(self) -> Write:
-        """The write that keeps the floor. No `iat` orders these: the roots may lower it."""
-        return KeepSetting("floor", self.state.timekeeping.floor_s, 0)
+    def acknowledge(self, delivery: Delivery) -> None:
+        """The broker may forget it; what came from our own store was acknowledged when it was put there."""
+        if delivery.connection != FROM_STORE:
+            self.do(Acknowledge(delivery))
+
+    def mark(self) -> tuple[Write, ...]:
+        """The write that keeps the mark, if there is one. No `iat` orders these: the roots may lower it."""
+        mark_s = self.state.timekeeping.mark_s
+        return () if mark_s is None else (KeepSetting("mark", mark_s, 0),)
 
     def report(self, report: AnyReport) -> Write:
         """Put a report into the outbox: the write that keeps it, numbered."""
@@ -188,10 +209,14 @@ class Turn:
         again: bool = True,
         copies: tuple[Delivery, ...] = (),
     ) -> None:
-        """Store all of this in one transaction; deletions of delivered reports ride along."""
+        """Store all of this in one transaction; deletions of delivered reports ride along, and so does the floor."""
         outbox, received = take_received(self.state.outbox)
         if received:
             writes = (*writes, RemoveReports(received))
+        timekeeping = self.state.timekeeping
+        if timekeeping.floor_s != timekeeping.kept_s:  # no `iat` orders these: the roots may lower it
+            writes = (*writes, KeepSetting("floor", timekeeping.floor_s, 0))
+            self.state = replace(self.state, timekeeping=replace(timekeeping, kept_s=timekeeping.floor_s))
         token = self.state.next_commit
         pending = Pending(writes, delivery, item, setting, trust, again, copies)
         self.state = replace(

@@ -2,7 +2,8 @@
 
 Trusted time is CLOCK_BOOTTIME plus an offset that only evidence sets: the kernel's word (NTP), the configuration, or a
 signed `time` command that answers this node's nonce. A step of the wall clock without new evidence changes nothing.
-The floor is the latest instant that has surely passed; no `iat` raises it, except in an accepted `time`.
+The floor is the latest instant that has surely passed; no `iat` raises it, except in an accepted `time`. The mark is
+the first trusted time of a store that began empty: of what was ordered before, nobody remembers whether it was obeyed.
 """
 
 from dataclasses import dataclass, replace
@@ -13,20 +14,33 @@ from agent.messages.events import Now
 NONCE_LIFE_S: Final = 60.0
 """How long a published nonce may be answered: the bound of the error of a time so learnt."""
 
-FLOOR_KEPT_EVERY_S: Final = 6 * 3_600.0
-"""The floor alone is written this seldom: an SD card wears (design section 8)."""
+FLOOR_KEPT_EVERY_S: Final = 3_600
+"""How far the stored floor may lag (protocol section 6). It rides on every transaction; alone it is written this
+seldom, because an SD card wears."""
+
+
+CARRIED_WITHIN_S: Final = 0.1
+"""How far what the next process would take up may be off: NTP slews by 0.5 ms a second at most, steps by more."""
+
+LAST_S: Final = 253_402_300_799.0
+"""End of the year 9999: no later time is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timekeeping:
-    """`offset_s` is wall minus boot time, None while untrusted; `kept_at_s` when the floor was last stored."""
+    """`offset_s` is wall minus boot time, None while untrusted; `kept_s` the floor last given to the store.
+
+    `mark_s` is None until a store that began empty has seen a trusted time; `carried_s` is the offset last handed on.
+    """
 
     floor_s: int
     offset_s: float | None = None
     evidence: str = "none"
     nonce: str | None = None
     nonce_at_s: float = float("-inf")
-    kept_at_s: float = float("-inf")
+    kept_s: int = 0
+    mark_s: int | None = None
+    carried_s: float = float("nan")
 
 
 def trusted_s(timekeeping: Timekeeping, now: Now) -> float | None:
@@ -50,6 +64,40 @@ def observe(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     return timekeeping
 
 
+def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> Timekeeping:
+    """Take up an offset that was kept, if nothing fresher is known and it does not contradict the floor."""
+    if timekeeping.offset_s is not None or not timekeeping.floor_s <= now.mono_s + offset_s <= LAST_S:
+        return timekeeping
+    return observe(replace(timekeeping, offset_s=offset_s, evidence=evidence), now)
+
+
+def is_carried(timekeeping: Timekeeping) -> bool:
+    """Whether the next process would find the time as it is now."""
+    return timekeeping.offset_s is None or abs(timekeeping.offset_s - timekeeping.carried_s) <= CARRIED_WITHIN_S
+
+
+def floor_due_s(timekeeping: Timekeeping) -> float | None:
+    """When the floor is to be stored by itself, if nothing else is until then (monotonic); None while untrusted."""
+    if timekeeping.offset_s is None:
+        return None
+    return timekeeping.kept_s + FLOOR_KEPT_EVERY_S - timekeeping.offset_s + 0.001
+
+
+def is_floor_due(timekeeping: Timekeeping) -> bool:
+    """Whether the stored floor lags by an hour; a leap of the time at once, for instance after months without power."""
+    return timekeeping.offset_s is not None and timekeeping.floor_s >= timekeeping.kept_s + FLOOR_KEPT_EVERY_S
+
+
+def is_forgotten(timekeeping: Timekeeping, iat: int) -> bool:
+    """Whether it was ordered before this store could remember: it may have been obeyed already."""
+    return timekeeping.mark_s is not None and iat < timekeeping.mark_s
+
+
+def is_wall_behind(timekeeping: Timekeeping, now: Now) -> bool:
+    """Whether the wall clock says what has surely passed: 1970, as every Pi does until it hears of the time."""
+    return now.wall_s < timekeeping.floor_s
+
+
 def draw_nonce(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     """A new nonce, about to be published; the one before no longer counts."""
     return replace(timekeeping, nonce=f"{now.entropy:032x}", nonce_at_s=now.mono_s)
@@ -61,11 +109,18 @@ def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
 
 
 def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
-    """Believe a `time` command: the time is its `iat`; the nonce is used up. Only the roots may lower the floor."""
+    """Believe a `time` command: the time is its `iat`; the nonce is used up.
+
+    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong.
+    """
+    mark_s = timekeeping.mark_s
+    if lowers_floor and mark_s is not None:
+        mark_s = min(mark_s, iat)
     return replace(
         timekeeping,
         offset_s=iat - now.mono_s,
         evidence="time command",
         nonce=None,
         floor_s=iat if lowers_floor else max(timekeeping.floor_s, iat),
+        mark_s=mark_s,
     )

@@ -7,7 +7,7 @@ what today's keys refuse is held, since the next of several versions that wait a
 from dataclasses import replace
 from typing import Final
 
-from agent.core import answers, attempts
+from agent.core import answers, attempts, unjudged
 from agent.core import programme as prog
 from agent.core.heartbeat import publish_state
 from agent.core.programme import Outcome
@@ -46,6 +46,8 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
     trust = turn.state.trust
     if event.message is not None and trust.changing and len(trust.held) < MAX_HELD:
         turn.state = replace(turn.state, trust=replace(trust, held=(*trust.held, event.message)))
+    elif event.delivery.connection == ev.FROM_STORE:
+        unjudged.on_refused(turn, event)
     else:
         answers.on_refused(turn, event)
 

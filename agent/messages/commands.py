@@ -199,6 +199,12 @@ class SetTrust(Command, frozen=True, tag="set_trust"):
 
 AnyCommand = Play | Stop | SetVolume | SetMute | ReportNow | Time | SetTrust
 
+
+def obeyed_without_clock(command: AnyCommand) -> bool:
+    """Whether it is obeyed before the clock is trusted: what makes silence, and what helps to learn the time."""
+    return command.WHILE_CLOCK_UNTRUSTED or (isinstance(command, SetMute) and command.muted)
+
+
 NOT_YET_SUPPORTED = frozenset(
     {
         "order",

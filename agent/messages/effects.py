@@ -13,11 +13,15 @@ from agent.messages.trust import TrustDocument
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open connection number `connection` to broker `broker_index` (modulo their count), with this last will."""
+    """Open connection number `connection` to broker `broker_index` (modulo their count), with this last will.
+
+    Without `dates` the broker's certificate is not asked for its dates: the wall clock is surely wrong.
+    """
 
     connection: int
     broker_index: int
     will: bytes
+    dates: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class TakeTrust:
 
 @dataclass(frozen=True, slots=True)
 class JudgeAgain:
-    """This message was refused by keys that have changed since: it comes before any other."""
+    """Keys or clock were not such that this message could be judged, and now are: it comes before any other."""
 
     message: MessageArrived
 
@@ -97,6 +101,24 @@ class RememberStop:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepUnjudged:
+    """A verified command that waits for the time, as it came; `emergency` names the emergency item it is about."""
+
+    iss: str
+    jti: str
+    emergency: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetUnjudged:
+    """It has been judged, or displaced; its outcome is in the same transaction."""
+
+    iss: str
+    jti: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepItem:
     """An accepted item: its envelope, checked again at the next start."""
 
@@ -122,7 +144,7 @@ class ForgetItem:
 
 @dataclass(frozen=True, slots=True)
 class KeepSetting:
-    """`volume_percent`, `muted` or `floor`, and the `iat` that set it."""
+    """`volume_percent`, `muted`, `floor` or `mark`, and the `iat` that set it."""
 
     name: str
     value: int
@@ -162,6 +184,8 @@ Write = (
     RememberCommand
     | ForgetCommands
     | RememberStop
+    | KeepUnjudged
+    | ForgetUnjudged
     | KeepItem
     | MarkStarted
     | ForgetItem
@@ -308,6 +332,14 @@ class SwitchRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class CarryClock:
+    """Hand trusted time on to the next process of this boot: wall minus boot time (s), and what proved it."""
+
+    offset_s: float
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureVitals:
     """Answered by `VitalsMeasured`."""
 
@@ -363,6 +395,7 @@ Effect = (
     | SetGain
     | Silence
     | SwitchRelay
+    | CarryClock
     | MeasureVitals
     | NotifyReady
     | Answer

@@ -5,6 +5,7 @@ Every event that concerns one attempt at one source carries that attempt's `toke
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.reasons import Reason
@@ -30,6 +31,10 @@ class Delivery:
 
     connection: int
     packet: int
+
+
+FROM_STORE: Final = 0
+"""The connection of what the node itself had kept; `packet` is the number it waits under. Real ones count from 1."""
 
 
 # Link ---------------------------------------------------------------------------------------------------------------
@@ -127,6 +132,16 @@ class StoredItem:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCommand:
+    """A verified command that waits for the time; `emergency` names the emergency item it is about, empty if none."""
+
+    iss: str
+    jti: str
+    emergency: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
 
@@ -140,6 +155,8 @@ class Memory:
     """The `set_trust` last accepted, as it came."""
     names: tuple[tuple[str, str], ...] = ()
     """(kid, public) of every key there ever was."""
+    unjudged: tuple[StoredCommand, ...] = ()
+    """In the order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +184,9 @@ class Restored:
     """(item, iss, may, exp) of stops that await their item."""
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
-    """(name, value, iat): `volume_percent`, `muted`, `floor`."""
+    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`."""
+    unjudged: tuple[StoredCommand, ...] = ()
+    """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +322,17 @@ class SoundEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockFound:
+    """At start, after `Restored`: wall minus boot time (s) as something has kept it, and what first proved it.
+
+    Kept by an earlier process since the machine booted; a clock chip would be told of in the same way.
+    """
+
+    offset_s: float
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class RelayFailed:
     """The line could not be switched."""
 
@@ -372,6 +402,7 @@ Event = (
     | SoundStarved
     | SoundFlowed
     | SoundEnded
+    | ClockFound
     | RelayFailed
     | VitalsMeasured
     | Asked

@@ -75,13 +75,18 @@ class Reason(StrEnum):
     CLOCK_UNTRUSTED = (
         "clock_untrusted",
         Shown.REPORTED,
-        "The node does not know the time yet and obeys only what makes silence.",
+        "The node does not know the time yet, and more commands wait for it than fit.",
     )
     REPLAYED = "replayed", Shown.COUNTED, "A command with this `jti` was accepted before; it has its outcome already."
     REPLAY_TABLE_FULL = (
         "replay_table_full",
         Shown.REPORTED,
         "More live commands are remembered than fit; none of them is forgotten for a new one.",
+    )
+    BEFORE_MEMORY = (
+        "before_memory",
+        Shown.REPORTED,
+        "It was issued before the node's store began: nobody can tell whether it was obeyed already.",
     )
     BAD_NONCE = "bad_nonce", Shown.REPORTED, "The `nonce` is not one that this node has just published."
     BAD_TRUST = (
@@ -101,7 +106,7 @@ class Reason(StrEnum):
     UNKNOWN_ZONE = "unknown_zone", Shown.REPORTED, "The node has no zone of this name."
     # The item: why it ended, or did not begin.
     STOPPED = "stopped", Shown.BOTH, "A `stop` ended it, or came before it."
-    REVOKED = "revoked", Shown.RECORDED, "The trust document in force no longer bears the order's signatures."
+    REVOKED = "revoked", Shown.BOTH, "The trust document in force no longer bears the order's signatures."
     MAX_DURATION = "max_duration", Shown.RECORDED, "It sounded for its `max_duration_s`."
     NOT_AFTER = "not_after", Shown.RECORDED, "Its `not_after` came."
     RESTART = "restart", Shown.RECORDED, "The agent was restarted while it sounded."
@@ -114,7 +119,7 @@ class Reason(StrEnum):
     HASH_MISMATCH = "hash_mismatch", Shown.RECORDED, "The file is not the one that was ordered."
     SIZE_MISMATCH = "size_mismatch", Shown.RECORDED, "The file has another size than the order says."
     CACHE_FULL = "cache_full", Shown.RECORDED, "The file does not fit into the cache."
-    STORAGE = "storage", Shown.RECORDED, "The node's own disk failed."
+    STORAGE = "storage", Shown.BOTH, "The node's own disk failed."
     STALLED = "stalled", Shown.RECORDED, "The source was there, but no sound came, or no more."
     UNSUPPORTED_FORMAT = "unsupported_format", Shown.RECORDED, "The bytes are of a kind that the node does not decode."
     UNDECODABLE = "undecodable", Shown.RECORDED, "The bytes gave no sound."

@@ -79,6 +79,8 @@ class Status(Report, frozen=True, tag="status", omit_defaults=True):
     playing: str | None
     waiting: int
     jti: str | UnsetType = UNSET
+    mark: int | None = None
+    """Orders issued before it (Unix seconds) are refused: the store does not reach back. Absent until time is known."""
 
 
 class Alarm(Report, frozen=True, tag="alarm"):

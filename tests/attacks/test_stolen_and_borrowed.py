@@ -5,15 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.messages.commands import ROOTS, VerifiedCommand
+from agent.messages.commands import ROOTS, VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
 from agent.messages.trust import Permission, Roots
-from agent.security import Addressee, ClockView, Refusal, TrustStore, verify_stored
+from agent.security import Addressee, ClockView, Refusal, TrustStore, explain, verify_stored
 from tests.signing import (
     CHAIR,
     DEFENCE,
     EXPIRED,
     FUTURE,
+    HERE,
     JTI,
     NODE,
     NOW,
@@ -138,8 +139,13 @@ class TestNoClockYet:
     @pytest.mark.parametrize(
         "command", [play(), {"type": "set_mute", "muted": False}, {"type": "set_volume", "percent": 1}]
     )
-    def test_what_makes_sound_is_not(self, command: dict[str, object]) -> None:
-        refused(order(command), Reason.CLOCK_UNTRUSTED, pole=BLIND)
+    def test_what_makes_sound_waits_for_the_time_and_is_judged_anew(self, command: dict[str, object]) -> None:
+        """Who asks a pole's own `verify` is told so; that it does wait is tests/core/test_waiting.py's."""
+        assert not obeyed_without_clock(BLIND.obeys(order(command)).command)
+        told = explain(order(command), retained=False, trust=BLIND.trust, addressee=HERE, clock=UNTRUSTED)
+        assert [told[-1], *(line for line in told if "failed" in line)] == ["clock_untrusted"]
+        late = replace(POLE, clock=ClockView(trusted_s=NOW + 3_600.0, floor_s=NOW))
+        refused(order(command), Reason.EXPIRED, pole=late)
 
     def test_what_the_floor_has_passed_is_over(self) -> None:
         floor = UNTRUSTED.floor_s

@@ -187,6 +187,47 @@ def test_the_time_is_told_to_a_fresh_nonce_only(broker: Broker, folder: Path) ->
     assert f"{NODE}  accepted" in result.stdout
 
 
+@contextmanager
+def serving_the_time(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """`loactl time --serve` as a process of its own, ended by SIGTERM as systemd does."""
+    command = [sys.executable, "-m", "control", "time", "--serve", "--config", str(folder / "control.yaml"), *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            yield serving
+        finally:
+            serving.send_signal(signal.SIGTERM)
+            serving.wait(WAIT_S)
+
+
+def test_serving_the_time_answers_each_nonce_by_itself_also_after_the_next_power_cut(
+    broker: Broker, folder: Path
+) -> None:
+    untrusted = {"trusted": False, "evidence": "none", "floor": 1}
+    nonces = ["a" * 32, "b" * 32, "c" * 32]
+    with node(broker, folder) as pole, serving_the_time(folder, *known(pole)) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline() == "answering whoever asks for the time in hoang-dao\n"
+        pole.says("state", state(NODE, nonce=nonces[0], clock=untrusted))
+        told = [pole.heard()["command"]]
+        assert f"{NODE}  told" in serving.stdout.readline()
+        assert serving.stdout.readline() == f"{NODE}  accepted\n"
+        pole.says("heartbeat", heartbeat(clock=False, nonce="d" * 32))  # was on its way: it has its answer
+        for nonce in nonces[1:]:
+            pole.says("state", state(NODE, nonce=nonce, clock=untrusted))
+            told.append(pole.heard()["command"])
+    assert told == [{"type": "time", "nonce": nonce} for nonce in nonces]
+    assert serving.returncode == 0
+
+
+def test_serving_the_time_goes_on_trying_where_no_broker_is(folder: Path) -> None:
+    with serving_the_time(folder, "--broker", "mqtt://127.0.0.1:9") as serving:
+        assert serving.stderr is not None
+        lines = [serving.stderr.readline() for _ in range(2)]
+    assert [line.rpartition("; ")[2] for line in lines] == ["again in 1 s\n", "again in 2 s\n"]
+    assert all("cannot reach the broker" in line for line in lines)
+    assert serving.returncode == 0
+
+
 def test_over_tls_with_certificates_and_without_trust_not_at_all(
     broker: Broker, authority: Authority, folder: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import heapq
 import itertools
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.authority import Addressee
 from agent.core import node
@@ -34,6 +34,7 @@ from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
 from agent.messages.trust import TrustDocument
 from agent.security import TrustStore
 from tests.signing import CHAIR, DEFENCE, OPERATOR, document
+from tests.stored import Model
 
 START_WALL_S = 1_790_000_000.0
 EVERYTHING = frozenset({"play.normal", "play.priority", "play.emergency", "stop", "volume", "time"})
@@ -43,6 +44,8 @@ FILE = Source(file=File("https://files.example/a.mp3", "a" * 64, 1_000))
 OTHER_FILE = Source(file=File("https://files.example/b.mp3", "b" * 64, 1_000))
 RELAY = Source(relay=Relay("https://radio.vov.example/live"))
 TRUST = document(OPERATOR, CHAIR, DEFENCE)
+BOOTED_S = 20.0
+"""Boot time when the agent starts after a power cut."""
 
 
 @dataclass
@@ -72,6 +75,9 @@ class Pole:
     history: list[tuple[float, do.Effect]] = field(default_factory=list)
     reports: list[AnyReport] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
+    stored: Model = field(default_factory=Model)
+    released_s: int = int(START_WALL_S) - 86_400
+    """When the software was made."""
 
     def __post_init__(self) -> None:
         self._serial = itertools.count()
@@ -79,8 +85,8 @@ class Pole:
         self._future: list[tuple[float, int, ev.Event]] = []
         self._sounding: dict[int, tuple[float, float, bool]] = {}
         self._connection = 0
-        self.wall_offset_s = START_WALL_S - self.mono_s
-        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now)
+        self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
+        self.state = node.initial(self.settings, self.trust, self.released_s, self.now)
         self.judge = Judge(
             TrustStore(self.trust, site=self.settings.site), Addressee("hoang-dao", "hd-03", frozenset())
         )
@@ -96,11 +102,38 @@ class Pole:
     def wall_s(self) -> int:
         return int(self.mono_s + self.wall_offset_s)
 
+    @property
+    def world_s(self) -> float:
+        """The time as everybody else has it, whatever this pole's wall clock says."""
+        return self.mono_s + self.world_offset_s
+
     def start(self, restored: ev.Restored | None = None) -> "Pole":
-        """Restore (by default from an empty store) and warm the player."""
-        self.tell(restored or ev.Restored(1, 0, (), (), (), ()))
+        """Restore (by default a store long in use, and empty but for that) and warm the player."""
+        if restored is None:
+            self.stored.settings["mark"] = (0, 0)
+            restored = self.judge.restored(self.stored.memory())
+        self.tell(restored)
         self.tell(ev.PlayerReady())
         return self
+
+    def on_a_new_card(self) -> "Pole":
+        """Start with a store that nobody has used."""
+        return self.start(self.judge.restored(self.stored.memory()))
+
+    def after_power_cut(self, off_s: float = 60.0, *, wall_s: float = 0.0, synchronised: bool = False) -> "Pole":
+        """The same pole `off_s` later, with what its store holds; its wall clock begins at `wall_s` (1970: no chip)."""
+        again = Pole(
+            self.settings,
+            replace(self.behaviour, synchronised=synchronised),
+            self.trust,
+            mono_s=BOOTED_S,
+            reports=self.reports,
+            stored=self.stored,
+            released_s=self.released_s,
+        )
+        again.world_offset_s = self.world_s + off_s - BOOTED_S
+        again.wall_offset_s = wall_s - BOOTED_S
+        return again.start(again.judge.restored(self.stored.memory()))
 
     def connect(self) -> "Pole":
         """The link comes up."""
@@ -118,6 +151,12 @@ class Pole:
             self._perform(effect)
         if self._first:
             self._happen(self._first.popleft())
+
+    def learn_from_the_network(self) -> None:
+        """NTP has come: the kernel sets its clock, and says so."""
+        self.wall_offset_s = self.world_offset_s
+        self.behaviour.synchronised = True
+        self.tell(ev.Tick())
 
     def hear(self, envelope: bytes) -> None:
         """A real envelope arrives, and is judged by real signatures."""
@@ -244,6 +283,8 @@ class Pole:
         if self.behaviour.commits_fail:
             self.later(self.behaviour.commit_s, ev.CommitFailed(token, "disk full"))
             return
+        for write in writes:
+            self.stored.write(write)
         self.reports += [each.claims.report for each in writes if isinstance(each, do.AppendReport)]
         self.later(self.behaviour.commit_s, ev.Committed(token))
 

@@ -13,7 +13,8 @@ Made by `python -m tests.messages.reasons_page`; a test holds this page to the c
 - *counted*: only in the heartbeat's `refused`, because no sender is proven, or the outcome was given before.
 - *outcome*: in a signed `command_outcome` as well, where the signature is good, this node is addressed and the minute's
   allowance is not used up. Claims without a usable `iss`, `aud`, `jti` and `iat` are only counted, whatever the reason,
-  and so is what is refused before its signature is verified (`too_large` above 256 KiB).
+  and so is what is refused before its signature is verified (`too_large` above 256 KiB). A command that waited for the
+  time has its one outcome whatever the reason: it was verified once, and acknowledged.
 - *record*: in the item's signed `play_record`.
 """
 

@@ -1,0 +1,339 @@
+"""Clocks that are wrong, late, absent or lying: what sounds, what waits, and what the card remembers of the time."""
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.core import node
+from agent.core.timekeeping import FLOOR_KEPT_EVERY_S
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome, Status
+from tests.core.pole import Behaviour, Pole, claims_of, make_pole
+from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, order, play
+
+YEAR_2099_S = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
+TEN_YEARS_S = 10 * 365 * 86_400.0
+
+
+def bulletin(pole: Pole, item: str = "tin", key: Key = OPERATOR, life_s: int = 3_600, kind: str = "normal") -> bytes:
+    """An order made now, by the sender's clock, which is right."""
+    now_s = int(pole.world_s)
+    return order(play(item=item, kind=kind), key, jti=f"jti-of-{item:->20}", iat=now_s, exp=now_s + life_s)
+
+
+def flood(pole: Pole, life_s: int = 3_600) -> bytes:
+    return bulletin(pole, "flood", CHAIR, life_s, "emergency")
+
+
+def time_told(pole: Pole, key: Key = CHAIR) -> bytes:
+    """The time, by a sender whose clock is right, to the nonce that the node published last."""
+    states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
+    now_s = int(pole.world_s)
+    command = {"type": "time", "nonce": claims_of(states[-1])["nonce"]}
+    return order(command, key, jti=f"jti-of-time-{now_s}", iat=now_s, exp=now_s + 60)
+
+
+def jump(pole: Pole, by_s: float) -> None:
+    """The wall clock is set, and the loop turns, as it does every few seconds."""
+    pole.wall_offset_s += by_s
+    pole.tell(ev.Tick())
+
+
+def reasons(pole: Pole) -> list[Reason | None]:
+    return [each.reason for each in pole.reports if isinstance(each, CommandOutcome)]
+
+
+def trusted_s(pole: Pole) -> float | None:
+    return node.clock_view(pole.state, pole.now)[0]
+
+
+def sounded(pole: Pole) -> list[str]:
+    return [each.item for each in pole.records if each.played_s]
+
+
+def floors(pole: Pole) -> list[int]:
+    """What was written of the floor, write by write."""
+    commits = [effect for _, effect in pole.of(do.Commit) if isinstance(effect, do.Commit)]
+    writes = [write for commit in commits for write in commit.writes]
+    return [each.value for each in writes if isinstance(each, do.KeepSetting) and each.name == "floor"]
+
+
+# At boot --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wall_s", [0.0, YEAR_2099_S], ids=["in 1970", "in 2099"])
+def test_a_pole_that_boots_in_the_wrong_year_waits_and_then_plays_what_is_valid(wall_s: float) -> None:
+    pole = make_pole().start().connect()
+    pole.run(60.0)
+    floor_s = pole.stored.settings["floor"][0]
+    again = pole.after_power_cut(3_600.0, wall_s=wall_s).connect()
+    again.hear(bulletin(again))
+    again.run(1_200.0)  # the time server is late
+    assert (trusted_s(again), again.relay(), reasons(again)) == (None, [], [])
+    assert again.state.timekeeping.floor_s == floor_s
+    again.learn_from_the_network()
+    again.run(20.0)
+    assert (sounded(again), reasons(again)) == (["tin"], [None])
+    assert trusted_s(again) == pytest.approx(again.world_s)
+
+
+def test_a_captured_order_that_the_pole_never_saw_does_not_sound_after_a_power_cycle() -> None:
+    """Held back by whoever holds the broker, and delivered when only the floor says what time it is."""
+    pole = make_pole().start().connect()
+    held_back = flood(pole)
+    again = pole.after_power_cut(2 * 86_400.0).connect()
+    again.hear(held_back)
+    again.run(7_200.0)
+    assert again.relay() == []
+    again.learn_from_the_network()
+    again.run(60.0)
+    again.hear(held_back)
+    again.run(60.0)
+    assert (again.relay(), again.records) == ([], [])
+    assert set(reasons(again)) == {Reason.EXPIRED}
+
+
+def test_an_emergency_that_expired_while_the_power_was_off_never_sounds() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(flood(pole, life_s=600))
+    pole.run(0.1)
+    again = pole.after_power_cut(601.0).connect()
+    again.run(30.0)
+    again.hear(time_told(again))
+    again.run(60.0)
+    assert (again.relay(), [(each.item, each.result) for each in again.records]) == ([], [("flood", "missed")])
+
+
+def test_an_emergency_still_valid_after_the_power_cut_sounds_once_the_time_is_told() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(flood(pole, life_s=3_600))
+    pole.run(0.1)
+    again = pole.after_power_cut(60.0).connect()
+    again.run(30.0)
+    assert again.relay() == []
+    again.hear(time_told(again))
+    again.run(30.0)
+    assert sounded(again) == ["flood"]
+
+
+@pytest.mark.parametrize(("wall_s", "dates"), [(0.0, False), (NOW - 86_401.0, False), (YEAR_2099_S, True)])
+def test_a_clock_that_is_surely_behind_is_not_asked_for_the_dates_of_certificates(wall_s: float, dates: bool) -> None:
+    pole = make_pole(Behaviour(synchronised=False)).start().after_power_cut(60.0, wall_s=wall_s)
+    pole.run(5.0)
+    assert [effect.dates for _, effect in pole.of(do.Connect) if isinstance(effect, do.Connect)] == [dates]
+
+
+# While it plays -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump_s", [-3_600.0, TEN_YEARS_S])
+def test_a_clock_that_jumps_without_evidence_while_a_bulletin_plays_changes_nothing(jump_s: float) -> None:
+    pole = make_pole(Behaviour(sound_length_s=30.0)).start().connect()
+    pole.hear(bulletin(pole))
+    pole.run(10.0)
+    pole.behaviour.synchronised = False
+    jump(pole, jump_s)
+    pole.hear(bulletin(pole, "next"))
+    pole.run(70.0)
+    assert [(each.item, each.result, each.played_s) for each in pole.records] == [
+        ("tin", "played", 30.0),
+        ("next", "played", 30.0),
+    ]
+    assert trusted_s(pole) == pytest.approx(pole.world_s)
+
+
+def test_a_time_server_that_sets_the_clock_back_an_hour_cuts_nothing_off_and_lowers_no_floor() -> None:
+    pole = make_pole(Behaviour(sound_length_s=30.0)).start().connect()
+    pole.hear(bulletin(pole))
+    pole.run(10.0)
+    floor_s = pole.state.timekeeping.floor_s
+    jump(pole, -3_600.0)
+    pole.run(30.0)
+    assert [(each.result, each.played_s) for each in pole.records] == [("played", 30.0)]
+    assert trusted_s(pole) == pytest.approx(pole.world_s - 3_600.0)
+    assert pole.state.timekeeping.floor_s == floor_s
+
+
+def test_a_time_server_that_says_ten_years_on_ends_what_plays_and_the_roots_undo_it() -> None:
+    """The node has to believe it: what it then refuses, it refuses only until the roots have spoken."""
+    pole = make_pole(Behaviour(sound_length_s=30.0)).start().connect()
+    pole.hear(bulletin(pole))
+    pole.run(10.0)
+    jump(pole, TEN_YEARS_S)
+    pole.run(5.0)
+    assert [(each.result, each.reason) for each in pole.records] == [("stopped", Reason.NOT_AFTER)]
+    pole = pole.after_power_cut(60.0).connect()
+    pole.hear(flood(pole))
+    assert pole.state.refusals.counts == {"key_not_valid": 1}, "the floor lies beyond the key's end"
+    pole.hear(time_told(pole, ROOT))
+    pole.run(1.0)
+    pole.hear(flood(pole))
+    pole.run(60.0)
+    assert sounded(pole) == ["tin", "flood"]
+    assert pole.stored.settings["floor"][0] == pytest.approx(pole.world_s, abs=60)
+
+
+# What is found at start -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("evidence", ["rtc", "kernel"])
+def test_a_clock_that_was_kept_and_is_not_below_the_floor_is_believed(evidence: str) -> None:
+    pole = make_pole().start().connect()
+    pole.run(60.0)
+    again = pole.after_power_cut(60.0)
+    again.tell(ev.ClockFound(again.world_offset_s, evidence))
+    assert trusted_s(again) == pytest.approx(again.world_s)
+    again.connect()
+    again.hear(bulletin(again))
+    again.run(20.0)
+    assert sounded(again) == ["tin"]
+    assert again.state.timekeeping.evidence == evidence
+
+
+@pytest.mark.parametrize("off_s", [-86_400.0 * 365, -3_600.0, float("nan"), float("inf"), float("-inf")])
+def test_a_clock_below_the_floor_proves_nothing(off_s: float) -> None:
+    """A chip whose battery is empty says 2000; a damaged file may say anything."""
+    pole = make_pole().start().connect()
+    pole.run(60.0)
+    again = pole.after_power_cut(60.0)
+    again.tell(ev.ClockFound(again.world_offset_s + off_s, "rtc"))
+    assert (trusted_s(again), again.state.timekeeping.evidence) == (None, "none")
+
+
+def test_fresh_evidence_is_not_replaced_by_what_was_kept() -> None:
+    pole = make_pole().start()
+    pole.tell(ev.ClockFound(pole.world_offset_s + 500.0, "rtc"))
+    assert trusted_s(pole) == pytest.approx(pole.world_s)
+
+
+def test_trusted_time_is_handed_on_to_the_next_process_when_it_is_new_and_when_it_moves() -> None:
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    pole.run(60.0)
+    assert pole.of(do.CarryClock) == []
+    pole.learn_from_the_network()
+    first = do.CarryClock(pole.world_offset_s, "kernel")
+    pole.run(3_600.0)
+    pole.wall_offset_s += 0.01
+    pole.run(60.0)
+    assert [effect for _, effect in pole.of(do.CarryClock)] == [first]
+    pole.wall_offset_s += 2.0
+    pole.run(60.0)
+    assert [effect for _, effect in pole.of(do.CarryClock)] == [first, do.CarryClock(pole.wall_offset_s, "kernel")]
+
+
+# The mark -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_card_does_not_replay_todays_emergency() -> None:
+    pole = make_pole()
+    before = flood(pole, life_s=86_400)
+    pole.run(600.0)
+    pole.on_a_new_card().connect()
+    pole.hear(before)
+    pole.run(20.0)
+    assert (pole.relay(), reasons(pole)) == ([], [Reason.BEFORE_MEMORY])
+    pole.hear(bulletin(pole))
+    pole.run(20.0)
+    assert sounded(pole) == ["tin"]
+
+
+def test_the_mark_is_the_first_trusted_time_and_stays_over_restarts() -> None:
+    pole = make_pole(Behaviour(synchronised=False)).on_a_new_card().connect()
+    pole.run(600.0)
+    assert "mark" not in pole.stored.settings
+    pole.hear(bulletin(pole))
+    pole.run(1.0)
+    pole.learn_from_the_network()
+    mark_s = int(pole.world_s)
+    pole.run(60.0)
+    assert (pole.stored.settings["mark"], reasons(pole)) == ((mark_s, 0), [Reason.BEFORE_MEMORY])
+    again = pole.after_power_cut(600.0).connect()
+    again.learn_from_the_network()
+    again.run(60.0)
+    assert again.stored.settings["mark"] == (mark_s, 0)
+    told = [each.mark for each in again.reports if isinstance(each, Status)]
+    assert told == [None, mark_s]
+
+
+def test_what_undoes_harm_is_not_asked_for_the_mark_and_silence_is() -> None:
+    """An old `stop` might end today's warning."""
+    pole = make_pole(Behaviour(synchronised=False)).on_a_new_card().connect()
+    time_before = time_told(pole)
+    pole.run(10.0)
+    pole.state = node.initial(pole.settings, pole.trust, pole.released_s, pole.now)
+    pole.stored.settings["mark"] = (int(pole.world_s), 0)
+    pole.start(pole.judge.restored(pole.stored.memory())).connect()
+    pole.hear(order({"type": "stop", "item": "tin", "reason": "x"}, jti="jti-of-an-old-stop"))
+    pole.hear(time_before)
+    pole.run(1.0)
+    assert reasons(pole) == [Reason.BEFORE_MEMORY, Reason.BAD_NONCE]
+
+
+def test_a_mark_from_a_clock_in_2099_is_lowered_by_the_roots_with_the_floor() -> None:
+    pole = make_pole()
+    pole.wall_offset_s += YEAR_2099_S - pole.world_s
+    pole.on_a_new_card().connect()
+    pole.run(1.0)
+    assert pole.stored.settings["mark"][0] >= YEAR_2099_S
+    pole.behaviour.synchronised = False
+    pole.hear(time_told(pole, ROOT))
+    pole.run(1.0)
+    pole.hear(flood(pole))
+    pole.run(20.0)
+    assert sounded(pole) == ["flood"]
+    again = pole.after_power_cut(60.0).connect()
+    assert again.state.timekeeping.mark_s == NOW + 1
+
+
+# The floor ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_idle_pole_stores_the_floor_once_an_hour_and_nothing_else() -> None:
+    pole = make_pole().start()
+    pole.run(1.0)
+    since, already = len(pole.of(do.Commit)), len(floors(pole))
+    pole.run(5 * 3_600.0)
+    assert len(pole.of(do.Commit)) - since == len(floors(pole)) - already == 5
+    kept = floors(pole)[already - 1 :]
+    assert [after - before for before, after in itertools.pairwise(kept)] == [FLOOR_KEPT_EVERY_S] * 5
+
+
+def test_every_transaction_carries_the_floor_so_that_a_busy_pole_writes_it_never_alone() -> None:
+    pole = make_pole().start().connect()
+    pole.run(1.0)
+    since = len(pole.of(do.Commit))
+    for number in range(12):
+        pole.run(600.0)
+        pole.hear(order({"type": "set_volume", "percent": number}, jti=f"jti-of-volume-{number:05d}",
+                        iat=int(pole.world_s), exp=int(pole.world_s) + 60))  # fmt: skip
+        pole.run(1.0)
+        assert pole.stored.settings["floor"][0] == int(pole.world_s) - 1
+    assert len(pole.of(do.Commit)) - since == 12
+
+
+def test_the_floor_is_stored_at_exit() -> None:
+    pole = make_pole().start().connect()
+    pole.run(1_000.0)
+    pole.tell(ev.StopRequested("SIGTERM"))
+    assert pole.stored.settings["floor"][0] == int(pole.world_s)
+
+
+def test_after_months_without_power_the_leap_is_stored_as_soon_as_the_time_is_known() -> None:
+    pole = make_pole().start().connect()
+    pole.run(1.0)
+    again = pole.after_power_cut(100 * 86_400.0)
+    again.learn_from_the_network()
+    assert again.stored.settings["floor"][0] == int(again.world_s)
+
+
+def test_no_order_dated_ahead_raises_the_floor() -> None:
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    floor_s = pole.state.timekeeping.floor_s
+    pole.hear(order(play(), iat=int(NOW + TEN_YEARS_S / 8), exp=int(NOW + TEN_YEARS_S / 8) + 60))
+    stop = {"type": "stop", "item": "tin", "reason": "x"}
+    pole.hear(order(stop, jti="jti-of-a-stop-ahead", iat=NOW + 86_400, exp=NOW + 86_460))
+    pole.run(60.0)
+    assert (reasons(pole), pole.state.timekeeping.floor_s) == ([None], floor_s)

@@ -1,0 +1,293 @@
+"""Commands that come before the time is known: stored, acknowledged, judged once it is. With real signatures."""
+
+import pytest
+
+from agent.core.unjudged import MAX_UNJUDGED
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome
+from tests.core.pole import Behaviour, Pole, claims_of, make_pole
+from tests.signing import CHAIR, NOW, OPERATOR, Key, order, play
+from tests.test_set_trust import A, change, trust
+
+UNMUTE = {"type": "set_mute", "muted": False}
+STOP_FLOOD = {"type": "stop", "item": "flood", "reason": "a false alarm"}
+
+
+def blind(**changes: object) -> Pole:
+    """A pole that was in use before and does not know the time."""
+    return make_pole(Behaviour(synchronised=False, **changes)).start().connect()  # type: ignore[arg-type]
+
+
+def said(item: str, key: Key = OPERATOR, life_s: int = 3_600, iat: int = NOW, **changes: object) -> bytes:
+    return order(play(item=item, **changes), key, jti=f"jti-of-{item:->20}", iat=iat, exp=iat + life_s)
+
+
+def flood(item: str = "flood") -> bytes:
+    source = [{"builtin": {"name": "siren"}}]
+    return said(item, CHAIR, kind="emergency", sources=source, max_duration_s=3)
+
+
+def outcomes(pole: Pole) -> dict[str, Reason | None]:
+    """By item or jti; each has one, or this fails."""
+    told = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert len({each.jti for each in told}) == len(told)
+    return {each.jti.removeprefix("jti-of-").lstrip("-"): each.reason for each in told}
+
+
+def test_it_is_stored_then_acknowledged_and_nothing_is_said_of_it_yet() -> None:
+    pole = blind()
+    pole.run(1.0)
+    since = len(pole.history)
+    pole.hear(said("later"))
+    assert pole.acknowledged == []
+    pole.run(60.0)
+    done = [effect for _, effect in pole.history[since:] if isinstance(effect, do.Commit | do.Acknowledge)]
+    assert isinstance(done[0], do.Commit)
+    assert done[0].writes == (do.KeepUnjudged(OPERATOR.authority, f"jti-of-{'later':->20}", "", said("later")),)
+    assert [type(effect) for effect in done[1:]] == [do.Acknowledge]
+    assert (outcomes(pole), pole.relay()) == ({}, [])
+
+
+def test_once_the_time_is_known_each_gets_its_one_outcome_in_the_order_in_which_it_came() -> None:
+    pole = blind()
+    pole.hear(said("first"))
+    pole.hear(said("over", life_s=10))
+    pole.hear(order({"type": "set_volume", "percent": 33}, jti="jti-of-the-volume-33"))
+    pole.hear(said("ahead", iat=NOW + 9_000))
+    pole.run(20.0)
+    pole.learn_from_the_network()
+    assert list(outcomes(pole).items()) == [
+        ("first", None),
+        ("over", Reason.EXPIRED),
+        ("the-volume-33", None),
+        ("ahead", Reason.NOT_YET_VALID),
+    ]
+    pole.run(30.0)
+    assert ([record.item for record in pole.records], pole.state.volume.value) == (["first"], 33)
+    assert (dict(pole.state.unjudged), pole.stored.unjudged) == ({}, {})
+    assert len(pole.acknowledged) == 4
+
+
+def test_a_signed_time_is_answered_to_the_nonce_and_then_the_waiting_are_judged() -> None:
+    pole = blind()
+    pole.hear(said("later"))
+    pole.run(10.0)
+    (state,) = [effect for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
+    told = claims_of(state.payload)
+    assert told["clock"] == {"trusted": False, "evidence": "none", "floor": NOW - 86_400}, "why it waits"
+    time = {"type": "time", "nonce": told["nonce"]}
+    pole.hear(order(time, CHAIR, jti="jti-of-the-time-told", iat=NOW + 10, exp=NOW + 100))
+    assert outcomes(pole) == {"the-time-told": None, "later": None}
+    pole.run(20.0)
+    assert [record.item for record in pole.records] == ["later"]
+
+
+def test_they_survive_a_power_cut_and_are_judged_by_the_clock_of_the_next_life() -> None:
+    pole = blind()
+    pole.hear(said("later", life_s=600))
+    pole.hear(said("over", life_s=60))
+    pole.run(1.0)
+    again = pole.after_power_cut(300.0).connect()
+    again.run(30.0)
+    assert outcomes(again) == {}
+    again.learn_from_the_network()
+    again.run(20.0)
+    assert outcomes(again) == {"later": None, "over": Reason.EXPIRED}
+    assert [record.item for record in again.records] == ["later"]
+
+
+def test_a_life_that_begins_with_the_time_known_judges_what_waits_at_once() -> None:
+    pole = blind()
+    pole.hear(said("later"))
+    pole.run(1.0)
+    again = pole.after_power_cut(10.0, wall_s=pole.world_s + 10.0, synchronised=True)
+    again.run(20.0)
+    assert [record.item for record in again.records] == ["later"]
+
+
+def test_an_outcome_that_was_not_stored_is_given_by_the_next_life() -> None:
+    """The power fails between the judgement and its transaction."""
+    pole = blind()
+    pole.hear(said("later"))
+    pole.run(1.0)
+    pole.behaviour.commits_fail = True
+    pole.learn_from_the_network()
+    again = pole.after_power_cut(10.0)
+    again.behaviour.commits_fail = False
+    again.learn_from_the_network()
+    again.run(20.0)
+    assert (outcomes(again), [record.item for record in again.records]) == ({"later": None}, ["later"])
+
+
+def test_a_setting_that_waited_and_could_not_be_stored_at_first_comes_into_force() -> None:
+    pole = blind()
+    pole.hear(order({"type": "set_volume", "percent": 33}, jti="jti-of-the-volume-33"))
+    pole.run(1.0)
+    pole.behaviour.commits_fail = True
+    pole.learn_from_the_network()
+    pole.run(1.0)
+    pole.behaviour.commits_fail = False
+    pole.run(10.0)
+    assert (outcomes(pole), pole.state.volume.value) == ({"the-volume-33": None}, 33)
+
+
+def test_one_that_cannot_be_stored_is_not_acknowledged_and_may_come_again() -> None:
+    pole = blind()
+    pole.run(1.0)
+    pole.behaviour.commits_fail = True
+    pole.hear(said("later"))
+    pole.run(1.0)
+    assert (pole.acknowledged, dict(pole.state.unjudged), pole.state.connection.up) == ([], {}, False)
+    pole.behaviour.commits_fail = False
+    pole.run(5.0)
+    pole.connect()
+    pole.hear(said("later"))
+    pole.run(1.0)
+    assert (len(pole.acknowledged), len(pole.stored.unjudged)) == (1, 1)
+
+
+def test_a_copy_is_acknowledged_with_the_first_and_waits_no_second_time() -> None:
+    pole = blind(commit_s=5.0)
+    pole.hear(said("later"))
+    pole.run(1.0)
+    pole.hear(said("later"))
+    assert pole.acknowledged == []
+    pole.run(10.0)
+    assert (len(pole.acknowledged), len(pole.stored.unjudged)) == (2, 1)
+    assert pole.state.refusals.counts == {"replayed": 1}
+
+
+# Too many -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_that_is_no_emergency_makes_room_and_is_told_so() -> None:
+    pole = blind()
+    pole.hear(flood())
+    for number in range(MAX_UNJUDGED + 2):
+        pole.hear(said(f"item-{number}"))
+    pole.run(1.0)
+    displaced = dict.fromkeys((f"item-{number}" for number in range(3)), Reason.CLOCK_UNTRUSTED)
+    assert (outcomes(pole), len(pole.stored.unjudged)) == (displaced, MAX_UNJUDGED)
+    assert "flood" in [each.emergency for each in pole.stored.unjudged.values()]
+    assert len(pole.acknowledged) == MAX_UNJUDGED + 3
+
+
+def test_where_all_are_emergencies_another_displaces_the_oldest_and_nothing_else_does() -> None:
+    pole = blind()
+    for number in range(MAX_UNJUDGED):
+        pole.hear(flood(f"flood-{number}"))
+    pole.hear(said("bulletin"))
+    pole.hear(flood("one-more"))
+    pole.run(1.0)
+    assert outcomes(pole) == {"bulletin": Reason.CLOCK_UNTRUSTED, "flood-0": Reason.CLOCK_UNTRUSTED}
+    assert [each.emergency for each in pole.stored.unjudged.values()][-1] == "one-more"
+
+
+def test_all_that_waited_get_their_outcome_whatever_a_minute_allows() -> None:
+    pole = blind()
+    for number in range(MAX_UNJUDGED):
+        pole.hear(said(f"item-{number}", life_s=10))
+    pole.run(20.0)
+    pole.learn_from_the_network()
+    pole.run(1.0)
+    assert outcomes(pole) == dict.fromkeys((f"item-{number}" for number in range(MAX_UNJUDGED)), Reason.EXPIRED)
+    assert pole.stored.unjudged == {}
+
+
+# Silence, and whose orders count --------------------------------------------------------------------------------------
+
+
+def test_what_makes_silence_is_obeyed_at_once_and_undoing_it_waits() -> None:
+    pole = blind()
+    pole.hear(order({"type": "set_mute", "muted": True}, jti="jti-of-the-muting-now"))
+    pole.hear(order(UNMUTE, jti="jti-of-the-unmuting", iat=NOW + 1, exp=NOW + 600))
+    pole.hear(order({"type": "stop", "item": "tin", "reason": "x"}, jti="jti-of-the-stop-of-it"))
+    pole.run(1.0)
+    assert (outcomes(pole), pole.state.muted.value) == ({"the-muting-now": None, "the-stop-of-it": None}, 1)
+    pole.hear(said("tin"))
+    pole.learn_from_the_network()
+    pole.run(1.0)
+    assert (outcomes(pole)["tin"], pole.state.muted.value) == (Reason.STOPPED, 0)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["accepted before the cut", "waiting itself"])
+def test_the_stop_of_an_emergency_waits_and_ends_it_before_it_sounds(kept: bool) -> None:
+    if kept:
+        pole = make_pole().start().connect()
+        pole.hear(flood())
+        pole = pole.after_power_cut(10.0).connect()
+    else:
+        pole = blind()
+        pole.hear(flood())
+    pole.hear(order(STOP_FLOOD, CHAIR, jti="jti-of-the-flood-stop"))
+    pole.run(30.0)
+    assert "the-flood-stop" not in outcomes(pole)
+    pole.learn_from_the_network()
+    pole.run(60.0)
+    assert outcomes(pole)["the-flood-stop"] is None
+    assert [(record.item, record.result, record.played_s) for record in pole.records] == [("flood", "stopped", 0.0)]
+    assert pole.relay() == []
+
+
+def test_whoever_may_not_order_emergencies_stops_none_that_waits() -> None:
+    pole = blind()
+    pole.hear(flood())
+    pole.hear(order(STOP_FLOOD, OPERATOR, jti="jti-of-the-flood-stop"))
+    pole.run(1.0)
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    assert outcomes(pole) == {"flood": None, "the-flood-stop": Reason.NOT_PERMITTED}
+    assert [record.result for record in pole.records] == ["played"]
+
+
+def test_the_orders_of_a_key_that_is_removed_while_they_wait_end_as_revoked() -> None:
+    pole = make_pole(Behaviour(synchronised=False), trust(1, OPERATOR, CHAIR)).start().connect()
+    pole.hear(said("bulletin"))
+    pole.hear(said("chair", CHAIR))
+    pole.hear(change(trust(2, CHAIR), A, jti="jti-of-the-set-trust"))
+    pole.run(1.0)
+    pole.learn_from_the_network()
+    pole.run(1.0)
+    assert outcomes(pole) == {"the-set-trust": None, "bulletin": Reason.REVOKED, "chair": None}
+
+
+def test_a_key_that_has_run_out_meanwhile_is_named_as_the_reason() -> None:
+    pole = blind()
+    pole.hear(said("bulletin", life_s=86_400))
+    pole.run(1.0)
+    ends_s = OPERATOR.valid_until.timestamp()
+    pole.world_offset_s += ends_s - pole.world_s + 1
+    pole.learn_from_the_network()
+    assert outcomes(pole) == {"bulletin": Reason.KEY_NOT_VALID}
+
+
+def test_one_that_the_disk_has_altered_is_told_and_forgotten() -> None:
+    pole = blind()
+    pole.hear(said("bulletin"))
+    pole.run(1.0)
+    ((key, kept),) = pole.stored.unjudged.items()
+    pole.stored.unjudged[key] = ev.StoredCommand(*key, "", kept.envelope.replace(b".", b".A", 1))
+    again = pole.after_power_cut(1.0)
+    again.learn_from_the_network()
+    again.run(1.0)
+    assert (outcomes(again), again.stored.unjudged) == ({"bulletin": Reason.STORAGE}, {})
+
+
+def test_a_verdict_on_what_no_longer_waits_changes_nothing() -> None:
+    pole = blind()
+    pole.hear(said("bulletin"))
+    pole.run(1.0)
+    number = pole.state.unjudged[OPERATOR.authority, f"jti-of-{'bulletin':->20}"].number
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    since = len(pole.history)
+    again = ev.MessageArrived(ev.Delivery(ev.FROM_STORE, number), "", said("bulletin"), False)
+    for verdict in (
+        pole.judge.judge(again, float(NOW), NOW),
+        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", again),
+    ):
+        pole.tell(verdict)
+    assert [effect for _, effect in pole.history[since:] if not isinstance(effect, do.Log)] == []
+    assert (outcomes(pole), [record.item for record in pole.records]) == ({"bulletin": None}, ["bulletin"])

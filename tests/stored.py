@@ -1,0 +1,89 @@
+"""What the store should hold, in plain Python: the real one is held to it, and simulated poles live on it."""
+
+from dataclasses import dataclass, field
+
+from agent.messages.effects import (
+    AppendReport,
+    ForgetCommands,
+    ForgetItem,
+    ForgetUnjudged,
+    KeepItem,
+    KeepNames,
+    KeepSetting,
+    KeepTrust,
+    KeepUnjudged,
+    MarkStarted,
+    RememberCommand,
+    RememberStop,
+    RemoveReports,
+    Write,
+)
+from agent.messages.events import Memory, StoredCommand, StoredItem
+
+
+@dataclass
+class Model:
+    """What the tables should hold, in plain Python."""
+
+    accepted: dict[tuple[str, str], int] = field(default_factory=dict)
+    stops: dict[tuple[str, str], tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    items: dict[str, StoredItem] = field(default_factory=dict)
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unjudged: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
+    trusts: dict[int, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    outbox: list[int] = field(default_factory=list)
+    last_seq: int = 0
+
+    def write(self, write: Write) -> None:
+        match write:
+            case RememberCommand(iss, jti, exp):
+                self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
+            case RememberStop(item, iss, may, exp):
+                self.stops[item, iss] = (may, exp)
+            case ForgetCommands(before):
+                self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
+                self.stops = {key: kept for key, kept in self.stops.items() if kept[1] >= before}
+            case AppendReport(claims):
+                self.outbox.append(claims.seq)
+                self.last_seq = claims.seq
+            case RemoveReports(seqs):
+                self.outbox = [seq for seq in self.outbox if seq not in seqs]
+            case _:
+                self._write_programme(write)
+
+    def _write_programme(self, write: Write) -> None:
+        match write:
+            case KeepItem(item, envelope, accepted_at):
+                self.items.pop(item, None)
+                self.items[item] = StoredItem(envelope, accepted_at, None)
+            case MarkStarted(item, started_at) if item in self.items:
+                old = self.items[item]
+                self.items[item] = StoredItem(old.envelope, old.accepted_at, started_at)
+            case ForgetItem(item):
+                self.items.pop(item, None)
+            case KeepSetting(name, value, iat):
+                if name not in self.settings or iat >= self.settings[name][1]:
+                    self.settings[name] = (value, iat)
+            case KeepUnjudged(iss, jti, emergency, envelope):
+                self.unjudged.pop((iss, jti), None)
+                self.unjudged[iss, jti] = StoredCommand(iss, jti, emergency, envelope)
+            case ForgetUnjudged(iss, jti):
+                self.unjudged.pop((iss, jti), None)
+            case KeepTrust(version, envelope):
+                self.trusts[version] = envelope
+            case KeepNames(names):
+                self.names = dict(names) | self.names
+
+    def memory(self) -> Memory:
+        return Memory(
+            next_seq=self.last_seq + 1,
+            outbox_count=len(self.outbox),
+            accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
+            stops=tuple(sorted((*key, *kept) for key, kept in self.stops.items())),
+            items=tuple(self.items.values()),
+            settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),
+            trust=self.trusts[max(self.trusts)] if self.trusts else None,
+            names=tuple(sorted(self.names.items())),
+            unjudged=tuple(self.unjudged.values()),
+        )
