@@ -5,7 +5,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import idle, latency, verify
+from bench import flood, idle, latency, verify
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Station
@@ -13,7 +13,7 @@ from rig.village import Station
 
 def main() -> None:
     """All measurements, or those named."""
-    parts = {"latency": latency.run, "start": idle.start_to_ready, "idle": idle.at_rest}
+    parts = {"latency": latency.run, "start": idle.start_to_ready, "idle": idle.at_rest, "flood": flood.run}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help="default: all")
     wanted = parser.parse_args().part or [*parts, "verify"]

@@ -57,12 +57,12 @@ def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
             pids = (node.pid, sleeper.pid)
             time.sleep(3.0)
             before = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
-            before_bytes = _written(node.pid)
+            before_bytes = written_bytes(node.pid)
             time.sleep(REST_S)
             after = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
             sleeper.kill()
-        written = _written(node.pid) - before_bytes
-        memory = _memory_mib(node.pid)
+        written = written_bytes(node.pid) - before_bytes
+        memory = memory_mib(node.pid)
     print(f"\nidle for {REST_S:.0f} s after one play")
     print(f"  RssAnon {memory['RssAnon']:.1f} (34), PSS {memory['Pss']:.1f} (52), RSS {memory['Rss']:.1f} MiB (75)")
     print(f"  {written} bytes written to disk (0)")
@@ -85,12 +85,14 @@ def _wakes(pid: int) -> int:
     return wakes
 
 
-def _written(pid: int) -> int:
+def written_bytes(pid: int) -> int:
+    """What the process has caused to be written to disk, so far."""
     lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
 
-def _memory_mib(pid: int) -> dict[str, float]:
+def memory_mib(pid: int) -> dict[str, float]:
+    """RssAnon, Pss and Rss in MiB (proc(5))."""
     found: dict[str, float] = {}
     for name in ("status", "smaps_rollup"):
         for line in Path(f"/proc/{pid}/{name}").read_text(encoding="ascii").splitlines():

@@ -57,15 +57,15 @@ def run(station: Station, sound: Daemon, machine: Machine) -> None:
             play = Play(f"bench-{number}", Kind.NORMAL, "bench", (source,), 10)
             envelope = station.sign(play).envelope
             try:
-                ours = _first_sound(recorder, lambda envelope=envelope: send(envelope))  # type: ignore[misc]
+                ours = first_sound(recorder, lambda envelope=envelope: send(envelope))  # type: ignore[misc]
                 underruns += ear.record(play.item).get("underruns", 0)
             except TimeoutError:  # where the machine stands still for 2 s the dead man's handle ends the node, rightly
                 silent.append(node.log[-1][1])
                 if not node.running:
                     node.start()
                 continue
-            _wait_off(node, ear)
-            spans = (ours, _first_sound(recorder, lambda: alone.play(mp3)), _first_sound(recorder, mpv.play))
+            wait_off(node, ear)
+            spans = (ours, first_sound(recorder, lambda: alone.play(mp3)), first_sound(recorder, mpv.play))
             if number:  # the first of each fetches the file and warms everything
                 for name, span in zip(figures, spans, strict=True):
                     figures[name].append(span)
@@ -74,16 +74,18 @@ def run(station: Station, sound: Daemon, machine: Machine) -> None:
     for name, spans_of in figures.items():
         clock = [(heard_s - began_s) * 1_000 for began_s, heard_s in spans_of]
         share = [machine.ours_s(*span) * 1_000 for span in spans_of]
-        print(f"  {name:<22} {_p50_p95(clock)} {'':<30} {_p50_p95(share)}")
+        print(f"  {name:<22} {p50_p95(clock)} {'':<30} {p50_p95(share)}")
     print(f"  underruns in all: {underruns}; rounds without sound: {len(silent)} {silent or ''}")
 
 
-def _p50_p95(values: list[float]) -> str:
+def p50_p95(values: list[float]) -> str:
+    """Both, in columns."""
     p95 = sorted(values)[max(0, round(0.95 * len(values)) - 1)]
     return f"{statistics.median(values):7.1f} {p95:7.1f}"
 
 
-def _first_sound(recorder: Recorder, begin: Callable[[], None]) -> Span:
+def first_sound(recorder: Recorder, begin: Callable[[], None]) -> Span:
+    """When it was begun and when its first sample sounded; returns after its end."""
     since = len(recorder.samples())
     began_s = boottime_s()
     begin()
@@ -99,7 +101,8 @@ def _loud(samples: Samples) -> int:
     return int(np.count_nonzero(np.abs(samples.astype(np.int32)) > SILENCE_PEAK))
 
 
-def _wait_off(node: Node, ear: Ear) -> None:
+def wait_off(node: Node, ear: Ear) -> None:
+    """Until the relay is open."""
     deadline = time.monotonic() + 10
     while node.relay_on and time.monotonic() < deadline:
         ear.take(0.02)
