@@ -15,7 +15,7 @@ from fuzz.targets import Target, targets
 
 BUILD = Path("build/fuzz")
 MAX_GROWTH_KIB = 32 * 1024
-"""Most that a target may grow once warm: libFuzzer keeps each case that found something new, some 5 MiB in a million."""
+"""Most that a target may grow once warm: libFuzzer keeps each case that found something new."""
 
 
 def fuzz(target: Target, runs: int, seconds: float, seed: int) -> bool:
@@ -31,11 +31,11 @@ def fuzz(target: Target, runs: int, seconds: float, seed: int) -> bool:
         print(f"{target.name:12} BROKE: see {folder}/log")
         return False
     told = json.loads(result.read_text("ascii"))
-    growth_kib = told["end_kib"] - told["warm_kib"]
+    growth_kib = int(told["end_kib"]) - int(told["warm_kib"])
     flat = growth_kib <= MAX_GROWTH_KIB
     print(
-        f"{target.name:12} {told['cases']:9,} cases in {told['seconds']:8,.1f} s, resident {told['warm_kib']:,} KiB once"
-        f" warm, {told['end_kib']:,} KiB at the end ({growth_kib:+,}){'' if flat else ': GREW'}",
+        f"{target.name:12} {told['cases']:9,} cases in {told['seconds']:8,.1f} s, resident {told['warm_kib']:,} KiB"
+        f" once warm, {told['end_kib']:,} KiB at the end ({growth_kib:+,}){'' if flat else ': GREW'}",
         flush=True,
     )
     return flat

@@ -91,7 +91,7 @@ def main() -> None:
             (seeds / f"{number:04}").write_bytes(seed)
         run = Run(target, asked.runs, asked.seconds, asked.folder / "result.json")
         flags = [f"-seed={asked.seed}", f"-max_len={target.max_bytes}", f"-timeout={CASE_TIMEOUT_S}", "-len_control=0",
-                 f"-rss_limit_mb={MEMORY_LIMIT_MB}", f"-artifact_prefix={asked.folder}/finding-", 
+                 f"-rss_limit_mb={MEMORY_LIMIT_MB}", f"-artifact_prefix={asked.folder}/finding-",
                  "-verbosity=1", str(corpus), str(seeds)]  # fmt: skip
         atheris.Setup([sys.argv[0], *flags], run.case, custom_mutator=run.bend)
         atheris.Fuzz()

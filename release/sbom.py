@@ -91,8 +91,7 @@ def bill(pyproject: Path = ROOT / "pyproject.toml") -> Bom:
 
 
 def _component(name: str, installed: Distribution) -> Component:
-    told = installed.metadata
-    declared = (told.get("License-Expression") or told.get("License") or "").strip()
+    declared = _told(installed, "License-Expression") or _told(installed, "License")
     licenses = []
     if declared and len(declared) <= MAX_LICENSE_CHARACTERS:
         factory = LicenseFactory()
@@ -104,9 +103,14 @@ def _component(name: str, installed: Distribution) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=BomRef(purl.to_string()),
         purl=purl,
-        description=installed.metadata.get("Summary"),
+        description=_told(installed, "Summary"),
         licenses=licenses,
     )
+
+
+def _told(installed: Distribution, field: str) -> str:
+    """A field of the package's metadata, empty where it has none."""
+    return installed.metadata[field].strip() if field in installed.metadata else ""
 
 
 def main() -> None:
