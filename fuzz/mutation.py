@@ -17,19 +17,19 @@ Scramble = Callable[[bytes], bytes]
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 100, 101, 300, 14_400, 14_401, NOW, NOW + 300, NOW + 301, NOW + 86_401, 2**31, 2**63,
     2**64, 10**30, 253_402_300_799, 253_402_300_800, 1.0, 1e9, "", " ", "a", "x" * 64, "x" * 65, "x" * 201, "é",
-    "e\u0301",     "\u0000", "\u202e", "\ud800", "all", "site:hoang-dao", "node:hoang-dao/hd-03", "none", "EdDSA", "Ed25519",
-    "loa-command+jws", "loa-report+jws", "hd-operator", "hd-chair", "hd-root", "commune operator", "commune chair",
-    "root",     "play", "stop", "time", "set_trust", "set_schedule", "live", "emergency", "normal", "0f" * 16, "ab" * 32,
-    "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00", [], {}, [[]], {"": None},
-    ["play.emergency"], {"play.emergency": 2},
+    "e\u0301", "\u0000", "\u202e", "\ud800", "all", "site:hoang-dao", "node:hoang-dao/hd-03", "none", "EdDSA",
+    "Ed25519", "loa-command+jws", "loa-report+jws", "hd-operator", "hd-chair", "hd-root", "commune operator",
+    "commune chair", "root", "play", "stop", "time", "set_trust", "set_schedule", "live", "emergency", "normal",
+    "0f" * 16, "ab" * 32, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00", [], {},
+    [[]], {"": None}, ["play.emergency"], {"play.emergency": 2},
 )  # fmt: skip
 """Values at, or just beyond, some bound of the protocol."""
 
 LINES = (
-    "site: hoang-dao", "heartbeat_s: 60", "? [a]", "- x", "a: &a b", "b: *a", "<<: {}", "%YAML 1.1", "---", "...", "\t",
-    "x: !!python/object/apply:os.system [id]", "x: !!int 5", "x: 1e999", "x: 0o7", "x: 12:30", "x: |", "x: >-", "'",
-    '"',     "mqtt: {insecure: true}", "kids: [root, root]", "threshold: 0", "x: [[[[[[[[[[1]]]]]]]]]]", '"\\U00110000"',
-    "\ufeff",
+    "site: hoang-dao", "heartbeat_s: 60", "? [a]", "- x", "a: &a b", "b: *a", "<<: {}", "%YAML 1.1", "---", "...",
+    "\t", "x: !!python/object/apply:os.system [id]", "x: !!int 5", "x: 1e999", "x: 0o7", "x: 12:30", "x: |", "x: >-",
+    "'", '"', "mqtt: {insecure: true}", "kids: [root, root]", "threshold: 0", "x: [[[[[[[[[[1]]]]]]]]]]",
+    '"\\U00110000"', "\ufeff",
 )  # fmt: skip
 """Lines that YAML could be led astray by."""
 

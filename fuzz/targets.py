@@ -1,25 +1,23 @@
-"""What must hold whatever comes in: one target for each door, each with its honest seeds, its bending and its oracle.
+"""One target for each door: what is honest there, how it is bent, and which promises it must keep.
 
-Pure but for the two that read files. An oracle states the protocol's rules anew, from the protocol and not from the
-code that it watches, and raises `BrokenPromiseError`; whatever else escapes from the code is a finding as well.
+Pure but for the two that read files. A promise that is broken raises `BrokenPromiseError`; whatever else escapes from
+the code that is watched is a finding as well.
 """
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from zlib import crc32
 
-from agent.authority import Addressee, ClockView
+from agent.authority import ClockView
 from agent.checks import CHECKS, Anchor, Anchors, Case, Refusal, examine
 from agent.config import Config, ConfigError, load_config, load_trust
 from agent.envelope import Part, RefusalError
 from agent.judge import Judge
 from agent.messages.codec import WordError, convert, encode, parse_json
-from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand
+from agent.messages.commands import VerifiedCommand
 from agent.messages.events import CommandVerified, Delivery, MessageArrived
-from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, TrustedKey, TrustError, fingerprint
 from agent.security import (
     PublicKey,
@@ -31,44 +29,13 @@ from agent.security import (
 )
 from fuzz import material
 from fuzz.mutation import Bender
+from fuzz.promises import DAY_S, is_fit, is_plain, keeps_bounds, require
 from tests.node_files import make_folder
-from tests.signing import ALL_KEYS, HERE, NOW, SITE
+from tests.signing import HERE, NOW, SITE
 
-DAY_S = 86_400
 TRUST = TrustStore(material.TRUST_NOW, site=SITE)
 JUDGE = Judge(TRUST, HERE)
 CLOCKS = (ClockView(float(NOW), NOW - DAY_S), ClockView(None, NOW - DAY_S))
-AUTHORITIES = {key.kid: key.authority for key in (*ALL_KEYS, material.NEW_ROOT)}
-PERMISSIONS = {key.kid: frozenset(key.may) for key in ALL_KEYS}
-ROOTS = frozenset(material.TRUST_NOW.roots.kids)
-LIFETIMES_S = {
-    "play": DAY_S,
-    "stop": DAY_S,
-    "time": DAY_S,
-    "report_now": DAY_S,
-    "set_volume": 7 * DAY_S,
-    "set_mute": 7 * DAY_S,
-}
-"""Protocol section 3: longest `exp` - `iat`."""
-NEEDS = {"set_volume": "volume", "set_mute": "volume", "time": "time"}
-"""Protocol section 4, where one permission is needed whatever the members say."""
-
-
-class BrokenPromiseError(AssertionError):
-    """Something was accepted, or said, that must not be."""
-
-
-def require(holds: object, promise: str) -> None:
-    """Raises: BrokenPromiseError: the promise, if it does not hold."""
-    if not holds:
-        raise BrokenPromiseError(promise)
-
-
-def _is_plain(refusal: Refusal) -> None:
-    require(isinstance(refusal.reason, Reason), "a refusal has a reason of the enumeration")
-    require(refusal.detail.isprintable() and len(refusal.detail) <= 200, "a detail is one short line")
-    require(bool(refusal.iss) == bool(refusal.jti) == refusal.reportable, "what is not proven names nobody")
-
 
 # Keys in other hands -----------------------------------------------------------------------------------------------
 
@@ -135,7 +102,7 @@ def judge_envelope(data: bytes, anchors: Anchors | None = None) -> None:
     case = Case(data, retained=False, trust=anchors or IDEAL, addressee=HERE, clock=CLOCKS[chance >> 31])
     found = examine(case, CHECKS)
     if isinstance(found, Refusal):
-        _is_plain(found)
+        is_plain(found)
         require(not found.reportable or _signers(data), "only proven senders are reported")
     else:
         _is_obeyed(found, data)
@@ -229,68 +196,9 @@ def judge_command(data: bytes, ask: Examine = _examine) -> None:
     text = material.unsigned(data[1:], keys)
     found = ask(Case(text, retained=False, trust=CONSENTING, addressee=HERE, clock=clock))
     if isinstance(found, Refusal):
-        _is_plain(found)
+        is_plain(found)
     else:
-        _keeps_bounds(found, data[1:], frozenset(key.kid for key in keys), clock)
-
-
-def _keeps_bounds(found: VerifiedCommand, payload: bytes, kids: frozenset[str], clock: ClockView) -> None:
-    claims = parse_json(payload)
-    assert isinstance(claims, dict)
-    name = claims["command"]["type"]
-    require(_means(claims["aud"], HERE), "it names this node")
-    require(claims.keys() == {"iss", "aud", "jti", "iat", "exp", "command"}, "six claims")
-    require(set(found.kids) <= kids & material.KNOWN, "counted are keys that signed and are known")
-    require(found.iss in {AUTHORITIES[kid] for kid in found.kids}, "the issuer is one of them")
-    require(convert(parse_json(encode(found.command)), type(found.command)) == found.command, "it goes round")
-    if isinstance(found.command, SetTrust):
-        require(set(found.kids) <= ROOTS, "a trust document comes from the roots")
-        require(found.command.trust.version == material.TRUST_NOW.version + 1, "versions go up by one")
-        _is_fit(found.command.trust)
-        return
-    require(0 < found.exp - found.iat <= LIFETIMES_S[name], "it does not live too long")
-    rooted = "roots" in found.may
-    if not rooted:
-        require(found.exp > clock.at_least_s, "it is not over")
-        require(clock.trusted_s is None or found.iat <= clock.trusted_s + 300, "it is not of the future")
-        require(clock.trusted_s is not None or _is_quiet(name, claims["command"]), "it makes no sound without a clock")
-        _is_permitted(found, name)
-    require(not rooted or (name == "time" and kids & ROOTS), "roots do nothing but trust and time")
-    _has_bounds(found.command, found.iat)
-
-
-def _means(aud: list[str], here: Addressee) -> bool:
-    groups = {f"group:{here.site}/{group}" for group in here.groups}
-    return bool(groups.union({f"site:{here.site}", f"node:{here.site}/{here.node}"}).intersection(aud))
-
-
-def _is_quiet(name: str, command: dict[str, object]) -> bool:
-    return name in {"stop", "time", "report_now"} or (name == "set_mute" and command["muted"] is True)
-
-
-def _is_permitted(found: VerifiedCommand, name: str) -> None:
-    held = [PERMISSIONS[kid] for kid in found.kids]
-    require(all(held), "a retired key orders nothing")
-    if isinstance(found.command, Play):
-        require(all(f"play.{found.command.kind}" in each for each in held), "each counted key may order this kind")
-    elif name in NEEDS:
-        require(all(NEEDS[name] in each for each in held), "each counted key may order this")
-    require(found.may <= frozenset().union(*held), "nothing is granted that no key holds")
-
-
-def _has_bounds(command: AnyCommand, iat: int) -> None:
-    if isinstance(command, Play):
-        require(1 <= command.max_duration_s <= 14_400 and 1 <= len(command.sources) <= 4, "a play is bounded")
-        require(not isinstance(command.not_after, int) or command.not_after <= iat + 7 * DAY_S, "it ends in a week")
-        _is_text(command.title)
-    elif isinstance(command, Stop):
-        require(isinstance(command.item, str) is not (command.all is True), "a stop names one thing")
-        _is_text(command.reason)
-
-
-def _is_text(text: str) -> None:
-    require(len(text) <= 200 and unicodedata.is_normalized("NFC", text), "a text is short and composed")
-    require(not any(unicodedata.category(letter) == "Cc" for letter in text), "a text holds no controls")
+        keeps_bounds(found, data[1:], frozenset(key.kid for key in keys), clock)
 
 
 # Trust documents: off the wire, and from the card ---------------------------------------------------------------------
@@ -305,27 +213,17 @@ def take_document(data: bytes) -> None:
     try:
         if document.version != material.NEXT.version:
             TrustStore(document, site=SITE)
-            _is_fit(document)
+            is_fit(document)
             return
         following = TRUST.followed_by(document)
     except TrustError:
         return
-    _is_fit(document)
+    is_fit(document)
     again = convert(parse_json(encode(document)), TrustDocument)
     require(fingerprint(again) == fingerprint(document), "one document, one fingerprint")
     public = {key.kid: key.public for key in material.TRUST_NOW.keys}
     require(all(public.get(key.kid, key.public) == key.public for key in document.keys), "a kid stays one key")
     require(following.used.keys() >= public.keys(), "no kid is forgotten")
-
-
-def _is_fit(document: TrustDocument) -> None:
-    kids = [key.kid for key in document.keys]
-    require(document.site == SITE, "it is this site's")
-    require(len(set(kids)) == len(kids) == len({key.public for key in document.keys}), "each key stands once")
-    require(len(set(document.roots.kids)) == len(document.roots.kids), "each root stands once")
-    require(set(document.roots.kids) <= set(kids), "each root has a key")
-    require(1 <= document.roots.threshold <= len(document.roots.kids), "the threshold can be met, and is not 0")
-    require(all(key.valid_from < key.valid_until for key in document.keys), "each window is open")
 
 
 def _says_where(error: ConfigError, data: bytes) -> None:
@@ -350,7 +248,7 @@ def read_trust_file(data: bytes, folder: Path) -> None:
         TrustStore(document, site=SITE)
     except TrustError:
         return
-    _is_fit(document)
+    is_fit(document)
 
 
 def read_node_file(data: bytes, folder: Path) -> None:
@@ -377,7 +275,7 @@ Bend = Callable[[Bender, bytes], bytes]
 
 @dataclass(frozen=True)
 class Target:
-    """One door: what is honest there, how it is bent, and what must hold. `share`: its thousandths of all runs."""
+    """One door. `share`: its thousandths of all runs."""
 
     name: str
     share: int

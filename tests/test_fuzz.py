@@ -12,15 +12,14 @@ from agent.messages.codec import encode
 from agent.messages.commands import VerifiedCommand
 from fuzz import material
 from fuzz.mutation import Bender
+from fuzz.promises import BrokenPromiseError, require
 from fuzz.targets import (
     IDEAL,
     TRUST,
-    BrokenPromiseError,
     Consenting,
     Keys,
     judge_command,
     judge_envelope,
-    require,
     take_document,
     targets,
 )
