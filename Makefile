@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench install clean
+.PHONY: help run test check bench fuzz sbom install clean
 PYTHON := .venv/bin/python
 
 help: ## this list
@@ -23,6 +23,14 @@ check: ## format, lint, types
 bench: ## measure, side by side with what else one could use
 	@scripts/setup bench
 	@$(PYTHON) -m bench
+
+fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
+	@scripts/setup fuzz
+	@$(PYTHON) -m fuzz $(TARGETS) $(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
+	@scripts/setup test
+	@$(PYTHON) -m release.sbom build/sbom.cdx.json
 
 install: ## on a Raspberry Pi, as root: /opt/loa, /etc/loa, user, unit
 	@scripts/install

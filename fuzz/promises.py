@@ -1,0 +1,119 @@
+"""What must hold of whatever is accepted, stated anew from the protocol and not from the code that is watched.
+
+Pure. Each promise that is broken raises `BrokenPromiseError`.
+"""
+
+import unicodedata
+
+from agent.authority import Addressee, ClockView
+from agent.checks import Refusal
+from agent.messages.codec import convert, encode, parse_json
+from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand
+from agent.messages.reasons import Reason
+from agent.messages.trust import TrustDocument
+from fuzz import material
+from tests.signing import ALL_KEYS, HERE, SITE
+
+DAY_S = 86_400
+AUTHORITIES = {key.kid: key.authority for key in (*ALL_KEYS, material.NEW_ROOT)}
+PERMISSIONS = {key.kid: frozenset(key.may) for key in ALL_KEYS}
+ROOTS = frozenset(material.TRUST_NOW.roots.kids)
+LIFETIMES_S = {
+    "play": DAY_S,
+    "stop": DAY_S,
+    "time": DAY_S,
+    "report_now": DAY_S,
+    "set_volume": 7 * DAY_S,
+    "set_mute": 7 * DAY_S,
+}
+"""Protocol section 3: longest `exp` - `iat`."""
+NEEDS = {"set_volume": "volume", "set_mute": "volume", "time": "time"}
+"""Protocol section 4, where one permission is needed whatever the members say."""
+
+
+class BrokenPromiseError(AssertionError):
+    """Something was accepted, or said, that must not be."""
+
+
+def require(holds: object, promise: str) -> None:
+    """Raises: BrokenPromiseError: the promise, if it does not hold."""
+    if not holds:
+        raise BrokenPromiseError(promise)
+
+
+def is_plain(refusal: Refusal) -> None:
+    """A refusal says why in one line, and names nobody who is not proven."""
+    require(isinstance(refusal.reason, Reason), "a refusal has a reason of the enumeration")
+    require(refusal.detail.isprintable() and len(refusal.detail) <= 200, "a detail is one short line")
+    require(bool(refusal.iss) == bool(refusal.jti) == refusal.reportable, "what is not proven names nobody")
+
+
+def keeps_bounds(found: VerifiedCommand, payload: bytes, kids: frozenset[str], clock: ClockView) -> None:
+    """An accepted command names this node, and is within all that its keys and its dates allow."""
+    claims = parse_json(payload)
+    assert isinstance(claims, dict)
+    name = claims["command"]["type"]
+    require(_means(claims["aud"], HERE), "it names this node")
+    require(claims.keys() == {"iss", "aud", "jti", "iat", "exp", "command"}, "six claims")
+    require(set(found.kids) <= kids & material.KNOWN, "counted are keys that signed and are known")
+    require(found.iss in {AUTHORITIES[kid] for kid in found.kids}, "the issuer is one of them")
+    require(convert(parse_json(encode(found.command)), type(found.command)) == found.command, "it goes round")
+    if isinstance(found.command, SetTrust):
+        require(set(found.kids) <= ROOTS, "a trust document comes from the roots")
+        require(found.command.trust.version == material.TRUST_NOW.version + 1, "versions go up by one")
+        is_fit(found.command.trust)
+        return
+    require(0 < found.exp - found.iat <= LIFETIMES_S[name], "it does not live too long")
+    rooted = "roots" in found.may
+    if not rooted:
+        require(found.exp > clock.at_least_s, "it is not over")
+        require(clock.trusted_s is None or found.iat <= clock.trusted_s + 300, "it is not of the future")
+        require(clock.trusted_s is not None or _is_quiet(name, claims["command"]), "it makes no sound without a clock")
+        _is_permitted(found, name)
+    require(not rooted or (name == "time" and kids & ROOTS), "roots do nothing but trust and time")
+    _has_bounds(found.command, found.iat)
+
+
+def _means(aud: list[str], here: Addressee) -> bool:
+    groups = {f"group:{here.site}/{group}" for group in here.groups}
+    return bool(groups.union({f"site:{here.site}", f"node:{here.site}/{here.node}"}).intersection(aud))
+
+
+def _is_quiet(name: str, command: dict[str, object]) -> bool:
+    return name in {"stop", "time", "report_now"} or (name == "set_mute" and command["muted"] is True)
+
+
+def _is_permitted(found: VerifiedCommand, name: str) -> None:
+    held = [PERMISSIONS[kid] for kid in found.kids]
+    require(all(held), "a retired key orders nothing")
+    if isinstance(found.command, Play):
+        require(all(f"play.{found.command.kind}" in each for each in held), "each counted key may order this kind")
+    elif name in NEEDS:
+        require(all(NEEDS[name] in each for each in held), "each counted key may order this")
+    require(found.may <= frozenset().union(*held), "nothing is granted that no key holds")
+
+
+def _has_bounds(command: AnyCommand, iat: int) -> None:
+    if isinstance(command, Play):
+        require(1 <= command.max_duration_s <= 14_400 and 1 <= len(command.sources) <= 4, "a play is bounded")
+        require(not isinstance(command.not_after, int) or command.not_after <= iat + 7 * DAY_S, "it ends in a week")
+        _is_text(command.title)
+    elif isinstance(command, Stop):
+        require(isinstance(command.item, str) is not (command.all is True), "a stop names one thing")
+        _is_text(command.reason)
+
+
+def _is_text(text: str) -> None:
+    require(len(text) <= 200 and unicodedata.is_normalized("NFC", text), "a text is short and composed")
+    require(not any(unicodedata.category(letter) == "Cc" for letter in text), "a text holds no controls")
+
+
+def is_fit(document: TrustDocument) -> None:
+    """A document that is believed can be obeyed, and counts nobody twice."""
+    kids = [key.kid for key in document.keys]
+    require(document.site == SITE, "it is this site's")
+    require(len(set(kids)) == len(kids) == len({key.public for key in document.keys}), "each key stands once")
+    require(len(set(document.roots.kids)) == len(document.roots.kids), "each root stands once")
+    require(set(document.roots.kids) <= set(kids), "each root has a key")
+    require(1 <= document.roots.threshold <= len(document.roots.kids), "the threshold can be met, and is not 0")
+    require(all(key.valid_from < key.valid_until for key in document.keys), "each window is open")
