@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench fuzz sbom install clean
 PYTHON := .venv/bin/python
+# Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,9 +12,14 @@ run: ## the whole system on this machine: broker, node, one signed broadcast, li
 	@scripts/setup run
 	@$(PYTHON) -m rig.demo $(if $(filter-out 0,$(ONCE)),--once)
 
-test: ## every test, on real broker, real libVLC, real sound server
+test: ## every test: the pure ones side by side, then those on real broker, libVLC, sound server, one by one (ARGS="...": those)
 	@scripts/setup test
+ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
+else
+	$(PYTHON) -m pytest -m "not real" --numprocesses auto
+	$(PYTHON) -m pytest -m real
+endif
 
 check: ## format, lint, types
 	@scripts/setup test

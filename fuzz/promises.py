@@ -8,7 +8,7 @@ import unicodedata
 from agent.authority import Addressee, ClockView
 from agent.checks import Refusal
 from agent.messages.codec import convert, encode, parse_json
-from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand
+from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument
 from fuzz import material
@@ -68,7 +68,8 @@ def keeps_bounds(found: VerifiedCommand, payload: bytes, kids: frozenset[str], c
     if not rooted:
         require(found.exp > clock.at_least_s, "it is not over")
         require(clock.trusted_s is None or found.iat <= clock.trusted_s + 300, "it is not of the future")
-        require(clock.trusted_s is not None or _is_quiet(name, claims["command"]), "it makes no sound without a clock")
+        at_once = clock.trusted_s is not None or obeyed_without_clock(found.command)
+        require(clock.trusted_s is not None or at_once == _is_quiet(name, claims["command"]), "sound waits for a clock")
         _is_permitted(found, name)
     require(not rooted or (name == "time" and kids & ROOTS), "roots do nothing but trust and time")
     _has_bounds(found.command, found.iat)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 RATE_HZ = 48_000
 Samples = npt.NDArray[np.int16]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 """Longest wait for anything here: a deadline, not a measure. A loaded machine takes a second to start the daemon."""
 CHUNK_BYTES = 4_096
 SILENCE_PEAK = 16

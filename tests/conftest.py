@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: real parts on the other side; made again where the machine stood still")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(REAL):
@@ -64,6 +65,7 @@ def tried(item: pytest.Item, nextitem: pytest.Item | None, excused: Callable[[],
     """One try. If it fails and the caller wants another, all fixtures end with it, the session's too."""
     if getattr(item, "_request", None) is False:  # so pytest leaves an item that was run before
         item._initrequest()  # type: ignore[attr-defined]
+    forget_failed_fixtures(item)
     reports = [call_and_report(item, "setup", log=False)]
     if reports[0].passed:
         reports.append(call_and_report(item, "call", log=False))
@@ -72,6 +74,14 @@ def tried(item: pytest.Item, nextitem: pytest.Item | None, excused: Callable[[],
     item._request = False  # type: ignore[attr-defined]
     item.funcargs = None  # type: ignore[attr-defined]
     return reports
+
+
+def forget_failed_fixtures(item: pytest.Item) -> None:
+    """A fixture that could not be made is kept by pytest as its error, and would fail every later try and test."""
+    for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+        for definition in definitions:
+            if definition.cached_result is not None and definition.cached_result[2] is not None:
+                definition.cached_result = None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -123,7 +123,7 @@ def quietly(attempt: Callable[[], T]) -> T:
 
 def loud(samples: Samples) -> Samples:
     """Every sample that is not digital silence, in order: what the card was given, whenever it ran dry."""
-    return samples[samples != 0]
+    return np.extract(samples != 0, samples)
 
 
 def samples_of(pcm: bytes) -> Samples:
