@@ -12,13 +12,13 @@ run: ## the whole system on this machine: broker, node, one signed broadcast, li
 	@scripts/setup run
 	@$(PYTHON) -m rig.demo $(if $(filter-out 0,$(ONCE)),--once)
 
-test: ## every test: the pure ones side by side, then those on real broker, libVLC, sound server, one by one (ARGS="...": those)
+test: ## every test, on real broker, libVLC, sound server; those that listen one by one at the end (ARGS="...": only those)
 	@scripts/setup test
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
-	$(PYTHON) -m pytest -m "not real" --numprocesses auto
-	$(PYTHON) -m pytest -m real
+	$(PYTHON) -m pytest -m "not alone" --numprocesses auto --dist loadfile
+	$(PYTHON) -m pytest -m alone
 endif
 
 check: ## format, lint, types

@@ -36,12 +36,17 @@ REAL = (
 )
 """Where tests have real processes, sockets, devices or clocks on the other side."""
 
+ALONE = ("tests/end_to_end/", "tests/test_heard.py")
+"""Where sound is listened to as it comes: whatever runs beside takes from it."""
+
+MADE_AGAIN = "made again"
 again: list[str] = []
 machine_key = pytest.StashKey[Machine]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: real parts on the other side; made again where the machine stood still")
+    config.addinivalue_line("markers", "alone: listens to sound as it comes; nothing runs beside it")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
@@ -49,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(REAL):
             item.add_marker(pytest.mark.real)
+        if item.nodeid.startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
 
 
 def watched(config: pytest.Config) -> Machine:
@@ -91,6 +98,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     machine = watched(item.config)
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    failures: list[str] = []
     for left in reversed(range(TRIES)):
         since_s = boottime_s()
 
@@ -102,12 +110,18 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not failed or not excused():
             break
         still_s = machine.worst_s(since_s, boottime_s())
-        again.append(f"{item.nodeid}: failed while the machine stood still for {still_s:.2f} s; {left} tries left")
-        again.extend(f"    {line}" for report in failed for line in report.longreprtext.splitlines()[-8:])
+        failures.append(f"{item.nodeid}: failed while the machine stood still for {still_s:.2f} s; {left} tries left")
+        failures.extend(f"    {line}" for report in failed for line in report.longreprtext.splitlines()[-8:])
+    reports[-1].user_properties.extend((MADE_AGAIN, line) for line in failures)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Also what a process beside this one has made again."""
+    again.extend(str(value) for name, value in report.user_properties if name == MADE_AGAIN)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
