@@ -316,14 +316,24 @@ def break_after(data: bytes, sent: int, *, times: int = 1, reset: bool = False) 
     return behave
 
 
-def live(data: bytes, *, bytes_per_s: int, burst_bytes: int, headers: Mapping[str, str | int]) -> Behaviour:
-    """As an Icecast mount: a burst at once, then at the stream's own pace, to the end of `data`."""
+def live(
+    data: bytes,
+    *,
+    bytes_per_s: int,
+    burst_bytes: int,
+    headers: Mapping[str, str | int],
+    hush: threading.Event | None = None,
+) -> Behaviour:
+    """As an Icecast mount: a burst at once, then at the stream's own pace, to the end of `data`; at `hush` it hangs."""
 
     def behave(exchange: Exchange) -> None:
         exchange.send_head(200, headers)
         exchange.send(data[:burst_bytes])
         sent, begun_s = burst_bytes, time.monotonic()
         while sent < len(data) and exchange.wait(0.05):
+            if hush is not None and hush.is_set():
+                exchange.wait_for_hang_up()
+                return
             due = burst_bytes + int((time.monotonic() - begun_s) * bytes_per_s)
             exchange.send(data[sent:due])
             sent = max(sent, due)

@@ -1,7 +1,7 @@
 """Fixtures that start real parts, and what is done where the machine does not keep time (ADR 0011).
 
 `machine` knows how long each processor stood still: tests of real processes judge a span without that. A test that
-fails all the same while the machine stood still is made again, three times at most, each time with every fixture made
+fails all the same while the machine stood still is made again, six times at most, each time with every fixture made
 new: a queue that a failed try left behind must not fail the next. What the last one says is the result. On a machine
 that keeps time there is one try.
 """
@@ -16,7 +16,7 @@ from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Station
 
-TRIES = 3
+TRIES = 6
 STOOD_STILL_S = 0.1
 """At a stretch: what breaks a test here. A machine that is merely busy is none of that."""
 

@@ -23,7 +23,7 @@ LIVE = {"Content-Type": "audio/mpeg"}
 
 @pytest.fixture(scope="module")
 def tone_mp3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Two seconds of 440 Hz by ffmpeg, 96 kbit/s."""
+    """Eight seconds of 440 Hz by ffmpeg, 96 kbit/s."""
     return encoded(tmp_path_factory.mktemp("tone") / "tone.mp3", "-b:a", "96k")
 
 
@@ -167,13 +167,20 @@ def test_a_download_that_stalls(judge: Judge, tone_mp3: bytes) -> None:
 def test_a_stream_that_stalls_while_it_sounds(
     station: Station, node: Node, ear: Ear, machine: Machine, tone_mp3: bytes
 ) -> None:
-    number, ordered_s = next(serial), boottime_s()
-    with WebServer({"/live": behave.stall_after(tone_mp3, 6 * MP3_BYTES_PER_S, LIVE)}) as web:
+    """It hangs once it sounds: what has come by then is heard, and nothing else."""
+    number, ordered_s, hush, lines = next(serial), boottime_s(), threading.Event(), len(node.log)
+    live = behave.live(
+        tone_mp3 * 30, bytes_per_s=MP3_BYTES_PER_S, burst_bytes=3 * MP3_BYTES_PER_S, headers=LIVE, hush=hush
+    )
+    with WebServer({"/live": live}) as web:
         order = station.sign(Play(f"stall-{number}", Kind.NORMAL, "stall", (relay_source(web.uri("/live")),), 600))
         station.send(order)
+        node.wait_for_line("sounding", since=lines)
+        hush.set()
+        came_s = 3.0 + boottime_s() - ordered_s
         record = ear.record(f"stall-{number}")
     assert (record["result"], record["reason"]) == ("failed", "stalled")
-    assert 4.0 < record["played_s"] < 7.0
+    assert 2.0 < record["played_s"] < came_s + 0.5
     stalled_s = machine.stalled_s(ordered_s, boottime_s())
     assert record["ended_at"] - record["started_at"] - record["played_s"] < 5.0 + stalled_s
     node.wait_for_line("amplifier main: off", since=len(node.log) - 3)
