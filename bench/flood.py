@@ -21,7 +21,7 @@ from rig.sound import Daemon, boottime_s
 from rig.village import Node, Station, command_topic
 from rig.web import WebServer, serve
 
-ROUNDS = 8
+ROUNDS = 5
 FORGERIES_PER_S = 1_000
 BATCH_S = 0.05
 SETTLE_S = 2.0
@@ -41,7 +41,7 @@ def run(station: Station, sound: Daemon, machine: Machine) -> None:
     sent = 0
     with (
         WebServer({"/sweep.mp3": serve(body)}) as web,
-        Node(station, sound, changes={"amplifier": amplifier, "heartbeat_s": 5}) as node,
+        Node(station, sound, changes={"amplifier": amplifier, "heartbeat_s": 10}) as node,
         station.listen() as ear,
         sound.recorder() as recorder,
         station.broker.publisher(station.control, command_topic(node.name)) as send,
