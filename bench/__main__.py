@@ -3,12 +3,23 @@
 import argparse
 import platform
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import flood, idle, latency, verify
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Station
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """A part that waits in vain is told as such; the others go on."""
+    try:
+        yield
+    except TimeoutError as error:
+        print(f"\n{name}: NOT MEASURED: {error}")
 
 
 def main() -> None:
@@ -25,7 +36,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:
             for name, part in parts.items():
                 if name in wanted:
-                    with Station(Path(folder) / name) as station:
+                    with Station(Path(folder) / name) as station, _told(name):
                         part(station, sound, machine)
         until_s = boottime_s()
         stalled_s, worst_s = machine.stalled_s(since_s, until_s), machine.worst_s(since_s, until_s)
