@@ -54,14 +54,14 @@ WARM_UP_MS = (0, 3_000)
 """Amplifiers settle within 3 s; more would let an emergency wait."""
 LINGER_MS = (0, 60_000)
 """Hum is heard by night: no more than a minute of it after an item."""
-MAX_ON_S = (10, 14_400)
-"""From the shortest useful announcement to the longest sounding that the protocol allows."""
+MAX_ON_S = (1, 14_400)
+"""At most the longest sounding that the protocol allows."""
 MIN_OFF_MS = (0, 60_000)
 """Rest between two closings of the relay: a minute suffices for any supply's inrush limiter to cool."""
-CACHE_MAX_MB = (16, 65_536)
-"""Below 16 MB no announcement of a few minutes fits; above 64 GB there is no card."""
-HEARTBEAT_S = (10, 3_600)
-"""More often costs 4G money, more seldom nobody notices a dead pole within the hour."""
+CACHE_MAX_MB = (1, 65_536)
+"""Above 64 GB there is no card."""
+HEARTBEAT_S = (1, 3_600)
+"""More seldom nobody notices a dead pole within the hour."""
 MAX_SESSION_MIN = (1, MINUTES_OF_DAY)
 SESSIONS_PER_DAY = (0, 48)
 """A session with its gaps takes half an hour; 0: no normal sound at all."""

@@ -351,7 +351,7 @@ MISTAKES = [
         "active: high}",
         "active: high}\nstorage: {cache_max_mb: 1}",
         "14:25: storage.cache_max_mb is 1",
-        "write a whole number from 16 to 65536",
+        "write a whole number from 1 to 65536",
     ),
     (
         "active: high}",
