@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 refused.
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -17,7 +18,7 @@ from agent import RELEASED_AT_S, __version__
 from agent.carried_clock import CarriedClock
 from agent.clock import Clock
 from agent.config import Config, ConfigError, load_config, load_trust
-from agent.console import Console, ConsoleError, ask
+from agent.console import Console, ConsoleDeniedError, ConsoleError, ask
 from agent.core import node
 from agent.core.amplifier import AmplifierSettings
 from agent.fetch import Fetch
@@ -135,9 +136,20 @@ def _verify(options: argparse.Namespace, config: Config, trust: TrustStore) -> i
         payload = Path(options.file).read_bytes()[:MAX_ENVELOPE_FILE_BYTES]
     now = Clock(always_trusted=config.clock.trust == "always").read()
     view = ClockView(now.wall_s if now.synchronised else None, RELEASED_AT_S)
+    with suppress(ConsoleError):
+        running = _trust_told(ask(_socket(config), "status", ASK_TIMEOUT_S))
+        if running and running != trust.sha256:
+            told = f"the running agent judges by another trust document (SHA-256 {running}) than {config.trust}"
+            print(f"loa-agent: {told}: its verdict may differ", file=sys.stderr)
     lines = explain(payload.strip(), retained=False, trust=trust, addressee=_addressee(config), clock=view)
     print("\n".join(lines))
     return DONE if lines[-1] == "accepted" else REFUSED
+
+
+def _trust_told(status: bytes) -> str:
+    """The SHA-256 in the agent's answer to `status`, empty if it says none."""
+    found = re.search(rb"^trust: version \d+, SHA-256 ([0-9a-f]{64})$", status, re.MULTILINE)
+    return found[1].decode() if found else ""
 
 
 def _amp_off(path: Path) -> int:
@@ -156,6 +168,9 @@ def _amp_off(path: Path) -> int:
         claims.append(_claim(config))
     try:
         answer = ask(runtime / SOCKET_NAME, "amp-off", ASK_TIMEOUT_S)
+    except ConsoleDeniedError as error:
+        print(f"loa-agent: {error}", file=sys.stderr)
+        return FAILED
     except ConsoleError:
         return _open_relays(claims, recall(runtime))
     sys.stdout.write(answer.decode())
@@ -178,8 +193,10 @@ def _open_relays(claims: list[Claim], remembered: Claim | None) -> int:
     return DONE
 
 
-def _run(_: argparse.Namespace, config: Config, trust: TrustStore) -> int:
+def _run(options: argparse.Namespace, config: Config, trust: TrustStore) -> int:
     log_to_stderr()
+    for note in config.notes:  # such as quiet hours that nobody keeps: whoever reads the log must not believe in them
+        log.warning("%s: %s", options.config, note)
     inbox: Inbox = SimpleQueue()
     post_deaths(inbox.put)
     post_signals(inbox.put)

@@ -32,6 +32,10 @@ class ConsoleError(OSError):
     """The agent's socket cannot be had or does not answer. The text is one sentence that names the way out."""
 
 
+class ConsoleDeniedError(ConsoleError):
+    """There is an agent, or may be one, and this user may not speak to it."""
+
+
 class Console:
     """Listens; every question becomes `Asked`, to be answered once under its token."""
 
@@ -144,6 +148,7 @@ def ask(path: Path, question: str, timeout_s: float) -> bytes:
     """Ask the agent that listens at `path`, for the command line.
 
     Raises:
+        ConsoleDeniedError: the socket, or its folder, is not for this user.
         ConsoleError: nobody listens there, or no answer came in `timeout_s`.
     """
     deadline_s = time.monotonic() + timeout_s
@@ -158,6 +163,8 @@ def ask(path: Path, question: str, timeout_s: float) -> bytes:
                 connection.settimeout(max(0.001, deadline_s - time.monotonic()))
         except TimeoutError as error:
             raise ConsoleError(f"the agent at {path} gave no answer in {timeout_s:g} s") from error
+        except PermissionError as error:
+            raise ConsoleDeniedError(f"you may not speak to the agent at {path}: say it with sudo") from error
         except OSError as error:
             raise ConsoleError(f"no agent listens at {path} ({error.strerror}): is it running?") from error
     if not answer:
