@@ -2,46 +2,51 @@
 
 import argparse
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench import flood, idle, latency, verify
+from bench.latency import UnsoundError
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Station
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """A part that waits in vain is told as such; the others go on."""
+def _told(name: str, failed: list[str]) -> Iterator[None]:
+    """A part that waits in vain, or whose sound had gaps, is told as such and fails the whole; the others go on."""
     try:
         yield
-    except TimeoutError as error:
-        print(f"\n{name}: NOT MEASURED: {error}")
+    except (TimeoutError, UnsoundError) as error:
+        failed.append(name)
+        print(f"\n{name}: {'NOT MEASURED' if isinstance(error, TimeoutError) else 'FAILED'}: {error}")
 
 
-def main() -> None:
-    """All measurements, or those named."""
+def main() -> int:
+    """All measurements, or those named; 1 if one could not be taken."""
     parts = {"latency": latency.run, "start": idle.start_to_ready, "idle": idle.at_rest, "flood": flood.run}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help="default: all")
     wanted = parser.parse_args().part or [*parts, "verify"]
     print(f"{platform.machine()}, Python {platform.python_version()}; a Pi Zero 2 W is taken as 12 times slower")
     since_s = boottime_s()
+    failed: list[str] = []
     with Machine() as machine:
         if "verify" in wanted:
             verify.run()
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:
             for name, part in parts.items():
                 if name in wanted:
-                    with Station(Path(folder) / name) as station, _told(name):
+                    with Station(Path(folder) / name) as station, _told(name, failed):
                         part(station, sound, machine)
         until_s = boottime_s()
         stalled_s, worst_s = machine.stalled_s(since_s, until_s), machine.worst_s(since_s, until_s)
         share = stalled_s / (until_s - since_s)
         print(f"\nmeanwhile the machine stood still for {share:.0%} of the time, {worst_s:.2f} s at worst")
+    return 1 if failed else 0
 
 
-main()
+sys.exit(main())

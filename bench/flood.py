@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
-from agent.messages.commands import File, Kind, Play, Source
+from agent.messages.commands import Play
+from agent.messages.sources import File, Source
+from agent.messages.words import Kind
 from bench.idle import memory_mib, written_bytes
 from bench.latency import Span, first_sound, p50_p95, wait_off
 from rig.calm import Machine

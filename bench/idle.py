@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from agent.messages.commands import Builtin, BuiltinName, Kind, Play, Source
+from agent.messages.commands import Play
+from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.words import Kind
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Node, Station

@@ -18,7 +18,9 @@ from typing import Self
 import numpy as np
 import vlc
 
-from agent.messages.commands import File, Kind, Play, Source
+from agent.messages.commands import Play
+from agent.messages.sources import File, Source
+from agent.messages.words import Kind
 from rig.calm import Machine
 from rig.ear import Ear
 from rig.heard import encode, sweep, write_wav
@@ -34,6 +36,10 @@ BETWEEN_S = 0.3
 
 
 Span = tuple[float, float]
+
+
+class UnsoundError(Exception):
+    """The figures were printed, and are worth little: the sound had gaps, or did not come."""
 
 
 def run(station: Station, sound: Daemon, machine: Machine) -> None:
@@ -76,6 +82,8 @@ def run(station: Station, sound: Daemon, machine: Machine) -> None:
         share = [machine.ours_s(*span) * 1_000 for span in spans_of]
         print(f"  {name:<22} {p50_p95(clock)} {'':<30} {p50_p95(share)}")
     print(f"  underruns in all: {underruns}; rounds without sound: {len(silent)} {silent or ''}")
+    if underruns or silent:
+        raise UnsoundError(f"{underruns} underruns, {len(silent)} rounds without sound")
 
 
 def p50_p95(values: list[float]) -> str:
