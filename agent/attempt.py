@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from agent.messages.commands import File, Relay
 from agent.messages.reasons import Reason
+from agent.messages.sources import File, Relay
 
 
 @dataclass(frozen=True, slots=True)

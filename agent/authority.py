@@ -16,7 +16,6 @@ from agent.messages.commands import (
     ROOTS,
     AnyCommand,
     Claims,
-    Kind,
     Play,
     ReportNow,
     SetMute,
@@ -25,8 +24,10 @@ from agent.messages.commands import (
     Stop,
     Time,
 )
+from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.trust import Permission, TrustDocument, TrustedKey
+from agent.messages.words import Kind
 
 MAX_AHEAD_S = 300
 """How far a sender's clock may run ahead of trusted time."""
@@ -192,8 +193,13 @@ _SUPPORTED: dict[str, type[AnyCommand]] = {
     "report_now": ReportNow,
     "time": Time,
     "set_trust": SetTrust,
+    "set_schedule": SetSchedule,
+    "set_policy": SetPolicy,
 }
 
+
+Needed = frozenset[Permission]
+"""All that each counted key must hold; empty where any key will do."""
 
 _PLAY: dict[Kind, Permission] = {
     Kind.NORMAL: "play.normal",
@@ -202,21 +208,26 @@ _PLAY: dict[Kind, Permission] = {
 }
 
 
-_NEEDS: dict[type[AnyCommand], tuple[Permission | None, ...]] = {
-    Stop: ("stop", *_PLAY.values()),
-    SetVolume: ("volume",),
-    SetMute: ("volume",),
-    Time: ("time",),
-    ReportNow: (None,),
+_NEEDS: dict[type[AnyCommand], tuple[Needed, ...]] = {
+    Stop: tuple(frozenset((permission,)) for permission in ("stop", *_PLAY.values())),
+    SetVolume: (frozenset(("volume",)),),
+    SetMute: (frozenset(("volume",)),),
+    Time: (frozenset(("time",)),),
+    ReportNow: (frozenset(),),
+    SetPolicy: (frozenset(("policy",)),),
 }
 
 
-def permissions_for(command: AnyCommand) -> tuple[Permission | None, ...]:
-    """What each counted key must hold, the first that is held deciding; None where any key will do.
+def permissions_for(command: AnyCommand) -> tuple[Needed, ...]:
+    """What each counted key must hold: one of these, the first that is held deciding.
 
     A `stop` is let through for whoever may order something: they may end their own, and what that is, the core says.
     """
-    return (_PLAY[command.kind],) if isinstance(command, Play) else _NEEDS[type(command)]
+    if isinstance(command, Play):
+        return (frozenset((_PLAY[command.kind],)),)
+    if isinstance(command, SetSchedule):
+        return (frozenset(("schedule", *(_PLAY[slot.kind] for slot in command.slots))),)
+    return _NEEDS[type(command)]
 
 
 def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument, *, stored: bool) -> Grant:
@@ -237,10 +248,10 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
         granting = [key for key in counted.keys if _holds(key, needed, stored=stored)]
         if iss not in [key.authority for key in granting]:
             continue
-        asked = 1 if needed is None else trust.approvals.get(needed, 1)
+        asked, name = max(((trust.approvals.get(name, 1), name) for name in needed), default=(1, ""))
         if len(granting) >= asked:
             return _grant_of(granting, trust, frozenset())
-        short = f"{needed} asks {asked} signatures, {len(granting)} count"
+        short = f"{name} asks {asked} signatures, {len(granting)} count"
     if short:
         raise RefusalError(Reason.NOT_ENOUGH_SIGNATURES, short)
     raise RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
@@ -253,10 +264,8 @@ def _lacking_roots(counted: Counted, trust: TrustDocument) -> RefusalError:
     return RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"the roots in force ask {trust.roots.threshold}, {count} count")
 
 
-def _holds(key: TrustedKey, needed: Permission | None, *, stored: bool) -> bool:
-    if not key.may:
-        return stored
-    return needed is None or needed in key.may
+def _holds(key: TrustedKey, needed: Needed, *, stored: bool) -> bool:
+    return needed.issubset(key.may) if key.may else stored
 
 
 def _grant_of(keys: Sequence[TrustedKey], trust: TrustDocument, besides: frozenset[str]) -> Grant:
@@ -285,6 +294,8 @@ def check_lifetime(claims: Claims, command: AnyCommand) -> None:
         raise RefusalError(
             Reason.LIFETIME_TOO_LONG, f"exp is {lifetime_s} s after iat, at most {command.MAX_LIFETIME_S} s"
         )
+    if isinstance(command, SetSchedule | SetPolicy) and command.version > claims.iat:
+        raise RefusalError(Reason.BAD_VALUE, f"version {command.version} is above iat: nothing could ever follow it")
     not_after = command.not_after if isinstance(command, Play) else None
     if isinstance(not_after, int) and not_after > claims.iat + MAX_NOT_AFTER_S:
         raise RefusalError(Reason.BAD_VALUE, "not_after is more than 7 days after iat")

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.attempt import SourceError
-from agent.messages.commands import File
 from agent.messages.reasons import Reason
+from agent.messages.sources import File
 
 HASH_BLOCK_BYTES = 256 * 1024
 """Read at once for hashing: some 4 ms on a Zero 2 W, then cancellation is looked at."""

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from agent.attempt import Attempt, ConnectionBrokenError, SourceError
 from agent.cache import Partial
-from agent.messages.commands import File
 from agent.messages.reasons import Reason
+from agent.messages.sources import File
 
 READ_BYTES = 64 * 1024
 """Read at once: enough to keep calls rare, little beside the memory budget."""

@@ -32,9 +32,9 @@ from agent.cache import Cache
 from agent.dial import Authorities, Dialler, Resolve, Wire, system_resolve
 from agent.download import Answer, Get, download
 from agent.messages.addresses import Address, SourceRules, follow, parse_address
-from agent.messages.commands import File, Relay
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
+from agent.messages.sources import File, Relay
 from agent.pump import pump
 
 MAX_AT_ONCE = 3

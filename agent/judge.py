@@ -70,10 +70,10 @@ class Judge:
             message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, message
         )
 
-    def take(self, document: TrustDocument, orders: tuple[tuple[str, bytes], ...]) -> ev.TrustTaken:
+    def take(self, document: TrustDocument, orders: tuple[tuple[ev.OrderKey, bytes], ...]) -> ev.TrustTaken:
         """The next document, which check 13 has let pass, is in force; its verdict on orders accepted earlier."""
         self._trust = self._trust.followed_by(document)
-        return ev.TrustTaken(tuple((item, self._standing(envelope)) for item, envelope in orders))
+        return ev.TrustTaken(tuple((which, self._standing(envelope)) for which, envelope in orders))
 
     def restored(self, memory: ev.Memory) -> ev.Restored:
         """What the store remembers, its envelopes verified again: the file on the card proves nothing."""
@@ -93,6 +93,10 @@ class Judge:
             tuple(items),
             memory.settings,
             memory.unjudged,
+            tuple(
+                ev.RestoredDocument(each, None if each.envelope is None else self._standing(each.envelope))
+                for each in memory.documents
+            ),
         )
 
     def _standing(self, envelope: bytes) -> ev.Standing:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from agent.core import node
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import File, Relay
+from agent.messages.sources import File, Relay
 from agent.messages.trust import TrustDocument
 
 LONGEST_WAIT_S: Final = 3.0
@@ -116,7 +116,7 @@ class Judge(Protocol):
     def judge(
         self, message: ev.MessageArrived, trusted_s: float | None, floor_s: int
     ) -> ev.CommandVerified | ev.CommandRefused: ...
-    def take(self, document: TrustDocument, orders: tuple[tuple[str, bytes], ...]) -> ev.TrustTaken: ...
+    def take(self, document: TrustDocument, orders: tuple[tuple[ev.OrderKey, bytes], ...]) -> ev.TrustTaken: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from typing import Any
 from agent import tones
 from agent.decoding import BYTES_A_SAMPLE, RATE_HZ, Decoding, Lane, instance
 from agent.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
-from agent.messages.commands import BuiltinName
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, Event, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason
+from agent.messages.sources import BuiltinName
 
 CYCLE_LEAD_SAMPLES = 2 * RATE_HZ
 """Siren and tone are kept 2 s ahead, as libVLC keeps what it decodes."""

@@ -23,6 +23,7 @@ from agent.messages.events import (
     CardOpened,
     Event,
     Loudness,
+    SoundAdvanced,
     SoundEnded,
     SoundFlowed,
     SoundStarted,
@@ -46,6 +47,8 @@ RETRY_S = 1.0
 STALL_TURNS = 300
 """3 s: a card that plays nothing for so many turns is taken for lost; PulseAudio may pause for 2 s. Counted in turns:
 a time in which this process itself was stopped is not held against the card."""
+ADVANCE_EVERY_S = 1.0
+"""While an item sounds the card says so this often: whoever listens knows within 5 s that it hangs."""
 CLOSE_TIMEOUT_S = 2.0
 _SILENCE = bytes(PERIOD_SAMPLES * BYTES_A_SAMPLE)
 
@@ -230,6 +233,7 @@ class SoundCard:
         self._edge_s = 0.0
         self._position = -1
         self._still_turns = 0
+        self._advance_due_s = 0.0
 
     def _failed(self, cause: str) -> None:
         self._retry_at_s = _now_s() + RETRY_S
@@ -285,8 +289,15 @@ class SoundCard:
         position = self._written - delay
         self._still_turns = 0 if position > self._position else self._still_turns + 1
         self._settle(position)
+        self._tell_advance()
         if self._items and self._queued <= 1 and self._needs_more():
             self._items[-1].underruns += 1  # PulseAudio's plug-in may rather go on than say so
+
+    def _tell_advance(self) -> None:
+        moves = self._still_turns == 0 and bool(self._items) and self._items[-1].started
+        if moves and _now_s() >= self._advance_due_s:
+            self._advance_due_s = _now_s() + ADVANCE_EVERY_S
+            self._post(SoundAdvanced(token=self._items[-1].token))
 
     def _needs_more(self) -> bool:
         item = self._items[-1]

@@ -25,9 +25,11 @@ from queue import Empty, SimpleQueue
 from agent.messages import codec
 from agent.messages.effects import (
     AppendReport,
+    EndDocument,
     ForgetCommands,
     ForgetItem,
     ForgetUnjudged,
+    KeepDocument,
     KeepItem,
     KeepNames,
     KeepSetting,
@@ -39,7 +41,16 @@ from agent.messages.effects import (
     RemoveReports,
     Write,
 )
-from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredCommand, StoredItem
+from agent.messages.events import (
+    CommitFailed,
+    Committed,
+    Event,
+    Memory,
+    OutboxRead,
+    StoredCommand,
+    StoredDocument,
+    StoredItem,
+)
 
 MAX_OUTBOX_REPORTS = 10_000
 """Reports kept while no server is reached: months, 10 MB. The oldest go first, which a gap in `seq` shows."""
@@ -73,6 +84,10 @@ _MIGRATIONS = (
                            envelope BLOB NOT NULL, UNIQUE (iss, jti)) STRICT;
     INSERT INTO settings SELECT 'mark', 0, 0 FROM counters WHERE name = 'last_seq' AND value > 0;
     """,
+    """
+    CREATE TABLE documents (type TEXT, iss TEXT, version INTEGER NOT NULL, iat INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                            envelope BLOB, PRIMARY KEY (type, iss)) STRICT;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 
@@ -100,6 +115,8 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
         "DELETE FROM trust WHERE version < :version",
         "INSERT OR REPLACE INTO trust VALUES (:version, :envelope)",
     ),
+    KeepDocument: ("INSERT OR REPLACE INTO documents VALUES (:type, :iss, :version, :iat, :sha256, :envelope)",),
+    EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
 """Each write's SQL, its members as named parameters. A setting older than the one kept changes nothing."""
 
@@ -367,6 +384,10 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
         names=tuple(run("SELECT kid, public FROM names ORDER BY kid")),
         unjudged=tuple(
             StoredCommand(*row) for row in run("SELECT iss, jti, emergency, envelope FROM unjudged ORDER BY position")
+        ),
+        documents=tuple(
+            StoredDocument(*row)
+            for row in run("SELECT type, iss, version, iat, sha256, envelope FROM documents ORDER BY type, iss")
         ),
     )
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from agent.messages.commands import BuiltinName, Kind
+from agent.messages.sources import BuiltinName
+from agent.messages.words import Kind
 from control import orders, recordings
 from control.instants import instant_s, span_s
 from control.problems import InputError

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from agent.messages.commands import MAX_FILE_BYTES
+from agent.messages.sources import MAX_FILE_BYTES
 from control.problems import InputError, WorldError
 
 CHUNK_BYTES = 1024 * 1024

@@ -50,6 +50,17 @@ NEXT = following()
 NEW_ROOT = replace(ROOT, kid="hd-root-new")
 REPLACED = following(keys=(OPERATOR.trusted(), NEW_ROOT.trusted()), roots=Roots(1, (NEW_ROOT.kid,)))
 
+SLOT: dict[str, object] = {
+    "id": "thoi-su-sang",
+    "days": ["mon", "wed"],
+    "at": "05:00",
+    "kind": "normal",
+    "title": "Thời sự",
+    "sources": [{"relay": {"uri": "https://stream.vov.example/vov1"}}],
+    "max_duration_s": 1_800,
+    "valid_from": "2026-09-01",
+    "valid_until": "2026-12-31",
+}
 COMMANDS: tuple[dict[str, object], ...] = (
     play(),
     play(kind="priority", volume_percent=40, zones=["main"], resume=False),
@@ -66,6 +77,17 @@ COMMANDS: tuple[dict[str, object], ...] = (
     {"type": "set_trust", "trust": json.loads(encode(NEXT))},
     {"type": "set_trust", "trust": json.loads(encode(REPLACED))},
     {"type": "set_schedule", "version": 1, "slots": []},
+    {"type": "set_schedule", "version": 9, "slots": [SLOT, {**SLOT, "id": "chieu", "kind": "priority", "at": "17:00"}]},
+    {
+        "type": "set_policy",
+        "version": 3,
+        "quiet_hours": ["21:00-04:45", "11:30-13:00"],
+        "days": ["mon", "tue", "wed", "thu", "fri"],
+        "max_session_min": 45,
+        "max_sessions_per_day": 3,
+        "max_minutes_per_day": 120,
+        "volume_ceilings": {"normal": 80, "priority": 90},
+    },
 )
 """One of each word, and of each source."""
 

@@ -19,7 +19,8 @@ VALUES: tuple[Any, ...] = (
     2**64, 10**30, 253_402_300_799, 253_402_300_800, 1.0, 1e9, "", " ", "a", "x" * 64, "x" * 65, "x" * 201, "é",
     "e\u0301", "\u0000", "\u202e", "\ud800", "all", "site:hoang-dao", "node:hoang-dao/hd-03", "none", "EdDSA",
     "Ed25519", "loa-command+jws", "loa-report+jws", "hd-operator", "hd-chair", "hd-root", "commune operator",
-    "commune chair", "root", "play", "stop", "time", "set_trust", "set_schedule", "live", "emergency", "normal",
+    "commune chair", "root", "play", "stop", "time", "set_trust", "set_schedule", "set_policy", "live", "emergency",
+    "normal",
     "0f" * 16, "ab" * 32, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00", [], {},
     [[]], {"": None}, ["play.emergency"], {"play.emergency": 2},
 )  # fmt: skip

@@ -9,7 +9,9 @@ from agent.authority import Addressee, ClockView
 from agent.checks import Refusal
 from agent.messages.codec import convert, encode, parse_json
 from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand, obeyed_without_clock
+from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
+from agent.messages.sources import Builtin
 from agent.messages.trust import TrustDocument
 from fuzz import material
 from tests.signing import ALL_KEYS, HERE, SITE
@@ -25,9 +27,17 @@ LIFETIMES_S = {
     "report_now": DAY_S,
     "set_volume": 7 * DAY_S,
     "set_mute": 7 * DAY_S,
+    "set_schedule": 30 * DAY_S,
+    "set_policy": 30 * DAY_S,
 }
 """Protocol section 3: longest `exp` - `iat`."""
-NEEDS = {"set_volume": "volume", "set_mute": "volume", "time": "time"}
+NEEDS = {
+    "set_volume": "volume",
+    "set_mute": "volume",
+    "time": "time",
+    "set_schedule": "schedule",
+    "set_policy": "policy",
+}
 """Protocol section 4, where one permission is needed whatever the members say."""
 
 
@@ -89,14 +99,21 @@ def _is_permitted(found: VerifiedCommand, name: str) -> None:
     require(all(held), "a retired key orders nothing")
     if isinstance(found.command, Play):
         require(all(f"play.{found.command.kind}" in each for each in held), "each counted key may order this kind")
-    elif name in NEEDS:
+    if isinstance(found.command, SetSchedule):
+        kinds = {f"play.{slot.kind}" for slot in found.command.slots}
+        require(all(kinds <= each for each in held), "each counted key may order every slot")
+    if name in NEEDS:
         require(all(NEEDS[name] in each for each in held), "each counted key may order this")
     require(found.may <= frozenset().union(*held), "nothing is granted that no key holds")
 
 
 def _has_bounds(command: AnyCommand, iat: int) -> None:
+    if isinstance(command, SetSchedule | SetPolicy):
+        require(1 <= command.version <= iat, "a version leaves room for the next")
     if isinstance(command, Play):
         require(1 <= command.max_duration_s <= 14_400 and 1 <= len(command.sources) <= 4, "a play is bounded")
+        siren = any(isinstance(each.only, Builtin) and each.only.name == "siren" for each in command.sources)
+        require(command.kind == "emergency" or not siren, "the siren means an emergency")
         require(not isinstance(command.not_after, int) or command.not_after <= iat + 7 * DAY_S, "it ends in a week")
         _is_text(command.title)
     elif isinstance(command, Stop):

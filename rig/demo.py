@@ -19,7 +19,9 @@ from pathlib import Path
 
 import yaml
 
-from agent.messages.commands import File, Kind, Play, Source
+from agent.messages.commands import Play
+from agent.messages.sources import File, Source
+from agent.messages.words import Kind
 from control import keys as control_keys
 from rig.ear import Ear
 from rig.machine_sound import machine_sound

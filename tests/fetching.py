@@ -11,9 +11,9 @@ from typing import Self
 
 from agent.attempt import Limits
 from agent.fetch import Fetch
-from agent.messages.commands import File
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
+from agent.messages.sources import File
 
 News = FileReady | StreamReady | SourceFailed
 

@@ -1,12 +1,14 @@
 """What the store should hold, in plain Python: the real one is held to it, and simulated poles live on it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.messages.effects import (
     AppendReport,
+    EndDocument,
     ForgetCommands,
     ForgetItem,
     ForgetUnjudged,
+    KeepDocument,
     KeepItem,
     KeepNames,
     KeepSetting,
@@ -18,7 +20,7 @@ from agent.messages.effects import (
     RemoveReports,
     Write,
 )
-from agent.messages.events import Memory, StoredCommand, StoredItem
+from agent.messages.events import Memory, StoredCommand, StoredDocument, StoredItem
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Model:
     unjudged: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
     trusts: dict[int, bytes] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
 
@@ -65,6 +68,11 @@ class Model:
             case KeepSetting(name, value, iat):
                 if name not in self.settings or iat >= self.settings[name][1]:
                     self.settings[name] = (value, iat)
+            case _:
+                self._write_lasting(write)
+
+    def _write_lasting(self, write: Write) -> None:
+        match write:
             case KeepUnjudged(iss, jti, emergency, envelope):
                 self.unjudged.pop((iss, jti), None)
                 self.unjudged[iss, jti] = StoredCommand(iss, jti, emergency, envelope)
@@ -74,6 +82,10 @@ class Model:
                 self.trusts[version] = envelope
             case KeepNames(names):
                 self.names = dict(names) | self.names
+            case KeepDocument(sort, iss, version, iat, sha256, envelope):
+                self.documents[sort, iss] = StoredDocument(sort, iss, version, iat, sha256, envelope)
+            case EndDocument(sort, iss) if (sort, iss) in self.documents:
+                self.documents[sort, iss] = replace(self.documents[sort, iss], envelope=None)
 
     def memory(self) -> Memory:
         return Memory(
@@ -86,4 +98,5 @@ class Model:
             trust=self.trusts[max(self.trusts)] if self.trusts else None,
             names=tuple(sorted(self.names.items())),
             unjudged=tuple(self.unjudged.values()),
+            documents=tuple(self.documents[key] for key in sorted(self.documents)),
         )

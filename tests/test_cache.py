@@ -11,8 +11,8 @@ import pytest
 
 from agent.attempt import CancelledError, SourceError
 from agent.cache import DATED_EVERY_S, Cache
-from agent.messages.commands import File
 from agent.messages.reasons import Reason
+from agent.messages.sources import File
 
 
 def go_on() -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from agent import tones
-from agent.messages.commands import BuiltinName
 from agent.messages.effects import MediaBuiltin, MediaFile
 from agent.messages.events import (
     CardOpened,
@@ -25,6 +24,7 @@ from agent.messages.events import (
     SoundStarted,
     SoundStarved,
 )
+from agent.messages.sources import BuiltinName
 from agent.player import Player
 from agent.sound_card import SoundCard
 from rig.calm import Machine

@@ -98,10 +98,10 @@ def test_orders_are_judged_again_by_the_document_that_holds(tmp_path: Path) -> N
 def test_taking_the_next_document_judges_orders_by_it() -> None:
     judge = Judge(TrustStore(ONE, site=SITE), HERE)
     envelope = order(play(), OPERATOR)
-    taken = judge.take(TWO, (("tin-1", envelope),))
+    taken = judge.take(TWO, ((("item", "tin-1"), envelope),))
     assert judge.document == TWO
     ((item, standing),) = taken.orders
-    assert (item, standing.verified, standing.damaged) == ("tin-1", None, False)
+    assert (item, standing.verified, standing.damaged) == (("item", "tin-1"), None, False)
     assert "unknown_key" in standing.detail
-    stays = Judge(TrustStore(ONE, site=SITE), HERE).take(trust(2, OPERATOR), (("tin-1", envelope),))
+    stays = Judge(TrustStore(ONE, site=SITE), HERE).take(trust(2, OPERATOR), ((("item", "tin-1"), envelope),))
     assert isinstance(stays.orders[0][1].verified, VerifiedCommand)

@@ -12,10 +12,10 @@ import pytest
 
 from agent import tones
 from agent.demuxers import HEAD_BYTES
-from agent.messages.commands import BuiltinName
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason
+from agent.messages.sources import BuiltinName
 from agent.player import Player
 from agent.playout import Lane
 from rig.heard import encode, heard

@@ -8,33 +8,31 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import programme as prog
+from agent.core import settings, unjudged
 from agent.core import timekeeping as tk
-from agent.core import unjudged
 from agent.core.answers import accept, forget_expired, refuse
-from agent.core.attempts import drop, set_gain
+from agent.core.attempts import drop
 from agent.core.copies import take_copy
+from agent.core.documents import set_document
 from agent.core.heartbeat import publish_state, status_report
+from agent.core.pending import ItemDurable
 from agent.core.programme import Item, Outcome
-from agent.core.state import MAX_ACCEPTED, RememberedStop, Setting, Turn
+from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn
 from agent.core.trusting import set_trust
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
-from agent.messages.commands import (
-    ROOTS,
-    Kind,
-    Play,
-    ReportNow,
-    SetMute,
-    SetTrust,
-    SetVolume,
-    Stop,
-    Time,
-)
+from agent.messages.commands import ROOTS, Play, ReportNow, SetMute, SetTrust, SetVolume, Stop, Time, VerifiedCommand
+from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
+from agent.messages.words import Kind
 
 MAX_STOPS: Final = 1_000
 """Stops remembered for items that have not come: a slot each, until their `exp`."""
+
+RESERVED: Final = 200
+"""Of the replay memory, and of the stops, so many only keys that may raise an emergency can take: a stolen laptop that
+fills the rest must not keep a flood warning out, nor its end."""
 
 
 def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
@@ -57,10 +55,19 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
         unjudged.keep(turn, event)
         return
     # A stolen key that fills the table must not keep out its own revocation, which needs no such memory.
-    if len(turn.state.accepted) >= MAX_ACCEPTED and not isinstance(verified.command, SetTrust):
-        refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{MAX_ACCEPTED} live commands are remembered already")
+    room = MAX_ACCEPTED - (0 if _is_about_emergencies(verified) else RESERVED)
+    if len(turn.state.accepted) >= room and not isinstance(verified.command, SetTrust):
+        refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{room} live commands are remembered already")
         return
     _OBEY[type(verified.command)](turn, event)
+
+
+def _is_about_emergencies(verified: VerifiedCommand) -> bool:
+    """An emergency, or a stop by whoever may order one."""
+    command = verified.command
+    if isinstance(command, Play):
+        return command.kind is Kind.EMERGENCY
+    return isinstance(command, Stop) and "play.emergency" in verified.may
 
 
 # Play ---------------------------------------------------------------------------------------------------------------
@@ -77,8 +84,9 @@ def _play(turn: Turn, event: ev.CommandVerified) -> None:
     if refusal is not None:
         refuse(turn, event, *refusal)
         return
+    _make_room(turn, item)
     turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
-    accept(turn, event, do.KeepItem(play.item, verified.envelope, item.due_at), item=play.item)
+    accept(turn, event, do.KeepItem(play.item, verified.envelope, item.due_at), then=ItemDurable(play.item))
 
 
 def _why_not_play(turn: Turn, item: Item, trusted_s: float) -> tuple[Reason, str] | None:
@@ -96,9 +104,24 @@ def _why_not_play(turn: Turn, item: Item, trusted_s: float) -> tuple[Reason, str
         return Reason.STOPPED, f"item {play.item} was stopped before it came"
     if trusted_s > item.not_after:
         return Reason.EXPIRED, "not_after has passed"
-    if len(turn.state.programme.waiting) >= prog.MAX_WAITING:
+    if len(turn.state.programme.waiting) >= prog.MAX_WAITING and _displaced_by(turn, item) is None:
         return Reason.QUEUE_FULL, f"{prog.MAX_WAITING} items wait already"
     return None
+
+
+def _displaced_by(turn: Turn, item: Item) -> Item | None:
+    """The last in a full queue, if it may give way: an emergency finds room whatever else was ordered."""
+    last = turn.state.programme.waiting[-1]
+    return last if item.play.kind is Kind.EMERGENCY and last.play.kind is not Kind.EMERGENCY else None
+
+
+def _make_room(turn: Turn, item: Item) -> None:
+    if len(turn.state.programme.waiting) < prog.MAX_WAITING:
+        return
+    displaced = _displaced_by(turn, item)
+    if displaced is not None:
+        told = f"displaced by emergency {item.play.item}: {prog.MAX_WAITING} items waited"
+        drop(turn, displaced.play.item, Outcome("missed", Reason.QUEUE_FULL, told))
 
 
 def _unsupported(play: Play) -> str:
@@ -145,10 +168,11 @@ def _stop_one(turn: Turn, event: ev.CommandVerified, stop: Stop, name: str) -> N
 
 def _stop_unknown(turn: Turn, event: ev.CommandVerified, name: str) -> None:
     """Remembered until the stop's own `exp`: the late `play` will be refused."""
-    if len(turn.state.stops) >= MAX_STOPS:
-        refuse(turn, event, Reason.QUEUE_FULL, f"{MAX_STOPS} stops are remembered already")
-        return
     verified = event.verified
+    room = MAX_STOPS - (0 if _is_about_emergencies(verified) else RESERVED)
+    if len(turn.state.stops) >= room:
+        refuse(turn, event, Reason.QUEUE_FULL, f"{room} stops are remembered already")
+        return
     remembered = RememberedStop(verified.may, verified.exp)
     turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
     write = do.RememberStop(name, verified.iss, tuple(sorted(verified.may)), verified.exp)
@@ -168,40 +192,7 @@ def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
     accept(turn, event, detail=f"stayed: {', '.join(stayed)}"[:200] if stayed else "")
 
 
-# Settings, time, reports --------------------------------------------------------------------------------------------
-
-
-def _set_volume(turn: Turn, event: ev.CommandVerified) -> None:
-    command = event.verified.command
-    assert isinstance(command, SetVolume)
-    _set(turn, event, "volume_percent", turn.state.volume, command.percent)
-
-
-def _set_mute(turn: Turn, event: ev.CommandVerified) -> None:
-    command = event.verified.command
-    assert isinstance(command, SetMute)
-    if command.muted and event.verified.iat >= turn.state.muted.iat:  # what makes silence acts first
-        turn.state = replace(turn.state, muted=replace(turn.state.muted, value=1))
-        set_gain(turn)
-    _set(turn, event, "muted", turn.state.muted, int(command.muted))
-
-
-def _set(turn: Turn, event: ev.CommandVerified, name: str, present: Setting, value: int) -> None:
-    iat = event.verified.iat
-    if iat < present.iat:
-        refuse(turn, event, Reason.SUPERSEDED, f"{name} was set by a command issued later")
-        return
-    accept(turn, event, do.KeepSetting(name, value, iat), setting=(name, Setting(value, iat)))
-
-
-def apply_setting(turn: Turn, name: str, setting: Setting) -> None:
-    """A setting is on the disk and comes into force."""
-    if name == "volume_percent":
-        turn.state = replace(turn.state, volume=setting)
-    else:
-        turn.state = replace(turn.state, muted=setting)
-    set_gain(turn)
-    turn.log(f"{name} is now {setting.value}")
+# Time and reports --------------------------------------------------------------------------------------------------
 
 
 def _report_now(turn: Turn, event: ev.CommandVerified) -> None:
@@ -236,9 +227,11 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
 _OBEY: Final[dict[type, Callable[[Turn, ev.CommandVerified], None]]] = {
     Play: _play,
     Stop: _stop,
-    SetVolume: _set_volume,
-    SetMute: _set_mute,
+    SetVolume: settings.set_volume,
+    SetMute: settings.set_mute,
     ReportNow: _report_now,
     Time: _time,
     SetTrust: set_trust,
+    SetSchedule: set_document,
+    SetPolicy: set_document,
 }

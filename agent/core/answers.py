@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core.copies import take_copy
-from agent.core.state import Setting, Turn
+from agent.core.pending import Consequence
+from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
 from agent.messages.events import FROM_STORE, Delivery
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
-from agent.messages.trust import TrustDocument
 
 MAX_REPORTED_REFUSALS: Final = 20
 """Refusals reported in a minute (protocol section 5); the rest is only counted."""
@@ -78,9 +78,7 @@ def accept(
     turn: Turn,
     event: ev.CommandVerified,
     *writes: do.Write,
-    item: str | None = None,
-    setting: tuple[str, Setting] | None = None,
-    trust: TrustDocument | None = None,
+    then: Consequence | None = None,
     remember_until: int = 0,
     detail: str = "",
 ) -> None:
@@ -103,9 +101,7 @@ def accept(
         *_settle(turn, (verified.iss, verified.jti)),
         turn.report(outcome),
         delivery=event.delivery,
-        item=item,
-        setting=setting,
-        trust=trust,
+        then=then,
         again=event.delivery.connection == FROM_STORE,
     )
     turn.log(f"command {verified.jti} verified and accepted: {type(verified.command).__name__} of {verified.iss!r}")

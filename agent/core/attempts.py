@@ -4,6 +4,7 @@ Every change of the current attempt and of the amplifiers goes through here; `pl
 """
 
 from dataclasses import replace
+from typing import Final
 
 from agent.core import amplifier as amp
 from agent.core import programme as prog
@@ -12,8 +13,11 @@ from agent.core.programme import Attempt, Item, Outcome, Stage
 from agent.core.records import gain_percent, play_record, zones_of
 from agent.core.state import Turn
 from agent.messages import effects as do
-from agent.messages.commands import Builtin, File, Relay
 from agent.messages.reasons import Reason
+from agent.messages.sources import Builtin, File, Relay
+
+_NO_SOURCE_HELPS: Final = {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON, Reason.SOUND_CARD}
+"""Of these another source would die as well."""
 
 
 def drop(turn: Turn, name: str, outcome: Outcome) -> None:
@@ -87,6 +91,13 @@ def cut(turn: Turn, item: Item) -> None:
             cue(turn, zone, Cue.CUT)
 
 
+def cut_all(turn: Turn) -> None:
+    """Open every relay that is closed."""
+    for zone, amplifier in turn.state.amplifiers.items():
+        if amp.takes(amplifier, Cue.CUT):
+            cue(turn, zone, Cue.CUT)
+
+
 def open_source(turn: Turn) -> None:
     """Ask for the current source's bytes, and for the card, which takes its time."""
     attempt = turn.state.programme.current
@@ -136,10 +147,18 @@ def end_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         conclude(turn, attempt, outcome)
 
 
+def give_up_card(turn: Turn, attempt: Attempt) -> None:
+    """The card says nothing any more: open all relays, end the item, and ask for the card anew when it is needed."""
+    end(turn, attempt, Outcome("failed", Reason.SOUND_CARD, f"the card has not moved for {prog.FIRST_SOUND_S} s"))
+    cut_all(turn)
+    turn.do(do.CloseCard())
+    turn.state = replace(turn.state, card_wanted=False, card_open=False, card_fault="it hangs")
+
+
 def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """After a failure the next source, if there is one and time for it; otherwise the item ends."""
     following = attempt.source + 1
-    fallback = outcome.result == "failed" and outcome.reason not in {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON}
+    fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
     if not fallback or following >= len(attempt.item.play.sources) or attempt.item.samples_left <= 0:
         finish(turn, attempt, outcome)
         return

@@ -6,7 +6,8 @@ still under way then, acknowledging the copy would take the order from the broke
 
 from dataclasses import replace
 
-from agent.core.state import Pending, Turn
+from agent.core.pending import Pending
+from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages.events import Delivery
 from agent.messages.reasons import Reason

@@ -6,21 +6,22 @@ Persist, then acknowledge, then act (design invariant 3).
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, trusting
+from agent.core import attempts, documents, trusting
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
-from agent.core.admission import apply_setting
 from agent.core.copies import acknowledge
 from agent.core.heartbeat import publish_state
+from agent.core.pending import Consequence, DocumentInForce, ItemDurable, Pending, SettingInForce, TrustInForce
 from agent.core.programme import Outcome
-from agent.core.state import COMMIT_RETRY_S, Pending, Turn
+from agent.core.settings import apply_setting
+from agent.core.state import COMMIT_RETRY_S, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Kind
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, PlayRecord
+from agent.messages.words import Kind
 
 MAX_RECEIVED: Final = 64
 """Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
@@ -84,7 +85,7 @@ def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
 
 
 def on_committed(turn: Turn, event: ev.Committed) -> None:
-    """It is on the disk: acknowledge, let the item sound, put setting or trust document into force."""
+    """It is on the disk: acknowledge, let the item sound, put what it sets into force."""
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
@@ -94,12 +95,15 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
         if isinstance(write, do.AppendReport) and isinstance(write.claims.report, PlayRecord):
             turn.log(f"item {write.claims.report.item}: play record stored as report {write.claims.seq}")
     acknowledge(turn, pending)
-    if pending.item is not None:
-        turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, pending.item))
-    if pending.setting is not None:
-        apply_setting(turn, *pending.setting)
-    if pending.trust is not None:
-        trusting.come_into_force(turn, pending.trust)
+    match pending.then:
+        case ItemDurable(name):
+            turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, name))
+        case SettingInForce(name, setting):
+            apply_setting(turn, name, setting)
+        case TrustInForce(document):
+            trusting.come_into_force(turn, document)
+        case DocumentInForce(key, kept):
+            documents.come_into_force(turn, key, kept)
 
 
 def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
@@ -110,14 +114,14 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
     turn.state = replace(turn.state, pending=left)
     turn.warn(f"not stored: {event.detail}")
-    if pending.again or _is_emergency(turn, pending.item):
+    if pending.again or _is_emergency(turn, pending.then):
         retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
         turn.state = replace(turn.state, failed_commits=(*turn.state.failed_commits, retry))
         return
     _forget(turn, pending)
-    if pending.item is not None:
-        attempts.drop(turn, pending.item, Outcome("failed", Reason.STORAGE, event.detail))
-    if pending.trust is not None:
+    if isinstance(pending.then, ItemDurable):
+        attempts.drop(turn, pending.then.item, Outcome("failed", Reason.STORAGE, event.detail))
+    if isinstance(pending.then, TrustInForce):
         trusting.go_on_without(turn)
     if pending.delivery is not None:
         _ask_again(turn)
@@ -132,14 +136,7 @@ def retry_commits(turn: Turn) -> None:
     turn.state = replace(turn.state, failed_commits=left)
     for _, pending in due:
         writes = tuple(write for write in pending.writes if not _is_over(turn, write))
-        turn.commit(
-            *writes,
-            delivery=pending.delivery,
-            item=pending.item,
-            setting=pending.setting,
-            trust=pending.trust,
-            copies=pending.copies,
-        )
+        turn.commit(*writes, delivery=pending.delivery, then=pending.then, copies=pending.copies)
 
 
 def _is_over(turn: Turn, write: do.Write) -> bool:
@@ -174,6 +171,6 @@ def _ask_again(turn: Turn) -> None:
         turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")
 
 
-def _is_emergency(turn: Turn, name: str | None) -> bool:
-    item = None if name is None else prog.find(turn.state.programme, name)
+def _is_emergency(turn: Turn, then: Consequence | None) -> bool:
+    item = prog.find(turn.state.programme, then.item) if isinstance(then, ItemDurable) else None
     return item is not None and item.play.kind is Kind.EMERGENCY

@@ -8,19 +8,17 @@ from typing import Final
 
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
+from agent.core.documents import seen
 from agent.core.state import State as NodeState
 from agent.core.state import Turn
 from agent.messages.absent import UNSET, UnsetType
 from agent.messages.codec import encode
 from agent.messages.effects import KeepNames, MeasureVitals, PublishHeartbeat, PublishState
 from agent.messages.events import Now, VitalsMeasured
-from agent.messages.reports import ClockSeen, Heartbeat, State, Status
+from agent.messages.reports import ClockSeen, DocumentSeen, Heartbeat, State, Status
 from agent.messages.trust import names_used
 
 MAX_HEARTBEAT_BYTES: Final = 512
-
-MAX_REASONS: Final = 6
-"""Refusal counters that fit into a heartbeat: the most frequent ones."""
 
 KEY_END_WARNING_S: Final = 60 * 86_400
 """`state` warns this long before a key's end."""
@@ -82,6 +80,8 @@ def status_report(turn: Turn, jti: str | None = None) -> Status:
         waiting=len(state.programme.waiting),
         jti=jti or UNSET,
         mark=state.timekeeping.mark_s,
+        schedules=seen(state, "set_schedule"),
+        policies=seen(state, "set_policy"),
     )
 
 
@@ -108,14 +108,24 @@ def on_vitals(turn: Turn, event: VitalsMeasured) -> None:
         return
     if turn.trusted_s is None:
         turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
-    turn.do(PublishHeartbeat(encode(heartbeat(turn.state, turn.now))))
+    turn.do(PublishHeartbeat(_encoded(turn.state, turn.now)))
 
 
-def heartbeat(state: NodeState, now: Now) -> Heartbeat:
-    """The document; vitals only where they are known."""
+def _encoded(state: NodeState, now: Now) -> bytes:
+    """Within the bound: the counters of the rarest reasons give way; `loa-agent status` tells them all."""
+    encoded = encode(heartbeat(state, now))
+    for reasons in range(len(state.refusals.counts) - 1, -1, -1):
+        if len(encoded) <= MAX_HEARTBEAT_BYTES:
+            break
+        encoded = encode(heartbeat(state, now, reasons))
+    return encoded
+
+
+def heartbeat(state: NodeState, now: Now, reasons: int | None = None) -> Heartbeat:
+    """The document, with the most frequent `reasons` (default all) of refusals; vitals only where they are known."""
     vitals = state.vitals
     current = state.programme.current
-    most = sorted(state.refusals.counts.items(), key=lambda each: -each[1])[:MAX_REASONS]
+    refused = sorted(state.refusals.counts.items(), key=lambda each: -each[1])[:reasons]
     return Heartbeat(
         boot=state.settings.boot[:8],
         up_s=int(now.mono_s - state.started_s),
@@ -128,7 +138,7 @@ def heartbeat(state: NodeState, now: Now) -> Heartbeat:
         clock=state.timekeeping.offset_s is not None,
         outbox=state.outbox.waiting,
         nonce=(state.timekeeping.nonce or UNSET) if state.timekeeping.offset_s is None else UNSET,
-        refused=dict(most) if most else UNSET,
+        refused=dict(refused) if refused else UNSET,
         cpu_c=UNSET if vitals is None or vitals.cpu_c is None else vitals.cpu_c,
         rss_mb=UNSET if vitals is None else vitals.rss_mb,
         load=UNSET if vitals is None else vitals.load,
@@ -140,6 +150,10 @@ def _amplifiers(state: NodeState) -> str:
     """`off` where all are off, else the zones that are not: `main=on`."""
     said = [f"{zone}={amp.mode}" for zone, amp in state.amplifiers.items() if amp.mode.value != "off"]
     return ",".join(said)[:60] or "off"
+
+
+def _versions(documents: tuple[DocumentSeen, ...]) -> str:
+    return ", ".join(f"version {each.version} of {each.iss}" for each in documents) or "none"
 
 
 def describe(state: NodeState, now: Now) -> bytes:
@@ -154,6 +168,8 @@ def describe(state: NodeState, now: Now) -> bytes:
         "link": f"{'up' if state.connection.up else 'down'}, connection {state.connection.number}",
         "clock": f"{trusted} ({state.timekeeping.evidence})",
         "trust": f"version {state.trust.document.version}, SHA-256 {state.trust.sha256}",
+        "schedules": _versions(seen(state, "set_schedule")),
+        "policies": _versions(seen(state, "set_policy")),
         "amplifiers": _amplifiers(state),
         "programme": ", ".join(names) or "nothing",
         "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",

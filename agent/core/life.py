@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from agent.core import amplifier as amp
-from agent.core import attempts
+from agent.core import attempts, documents
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.heartbeat import describe, publish_state
+from agent.core.pending import Setting
 from agent.core.programme import Item, Outcome
-from agent.core.state import RememberedStop, Setting, Turn, Unjudged
+from agent.core.state import RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play
@@ -16,7 +16,7 @@ from agent.messages.reasons import Reason
 
 
 def on_restored(turn: Turn, event: ev.Restored) -> None:
-    """Take up what the store remembers: settings, replay memory, the queue. What was sounding has been interrupted."""
+    """Take up what the store remembers. What was sounding has been interrupted."""
     settings = {name: Setting(value, iat) for name, value, iat in event.settings}
     state = turn.state
     kept_s = settings.get("floor", Setting(0)).value
@@ -44,6 +44,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     )
     for restored in event.items:
         _take_up(turn, restored)
+    for found in event.documents:
+        documents.take_up(turn, found)
     _announce(turn)
 
 
@@ -87,9 +89,7 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
         return
     for name in prog.names(turn.state.programme)[::-1]:
         attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
-    for zone, amplifier in turn.state.amplifiers.items():
-        if amp.takes(amplifier, amp.Cue.CUT):
-            attempts.cue(turn, zone, amp.Cue.CUT)
+    attempts.cut_all(turn)
     turn.do(do.Answer(event.token, b"amplifier off\n"))
 
 
@@ -100,7 +100,8 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     if current is not None:
         turn.do(do.Silence(current.token))
     turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
-    turn.commit()
+    if turn.state.restored:  # before that, what is in memory is not yet what the disk has
+        turn.commit()
     publish_state(turn, online=False)
     turn.do(do.Exit(0, event.signal))
 

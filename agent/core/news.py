@@ -13,8 +13,8 @@ from agent.core.records import gain_percent, zones_of
 from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Relay
 from agent.messages.reasons import Reason
+from agent.messages.sources import Relay
 
 
 def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
@@ -53,7 +53,11 @@ def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
 def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     """The first sample sounds: note when, so that a restart can say so."""
     attempt = attempt_of(turn, event.token)
-    if attempt is None or attempt.item.started_at is not None:
+    if attempt is None:
+        return
+    attempt = replace(attempt, moved_s=event.at_mono_s)
+    set_attempt(turn, attempt)
+    if attempt.item.started_at is not None:
         return
     started_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
     name = attempt.item.play.item
@@ -62,15 +66,18 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     turn.log(f"item {name}: sounding")
 
 
-def on_flow(turn: Turn, event: ev.SoundStarved | ev.SoundFlowed) -> None:
-    """The village hears silence inside an item, or no longer does."""
+def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlowed) -> None:
+    """The item sounds on; or the village hears silence inside it, or no longer does."""
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    if isinstance(event, ev.SoundFlowed):
-        set_attempt(turn, replace(attempt, starved_s=None))
+    if isinstance(event, ev.SoundAdvanced):
+        set_attempt(turn, prog.moving(attempt, turn.now.mono_s))
         return
-    set_attempt(turn, replace(attempt, starved_s=event.at_mono_s))
+    if isinstance(event, ev.SoundFlowed):
+        set_attempt(turn, prog.flowing(attempt, turn.now.mono_s))
+        return
+    set_attempt(turn, prog.starving(attempt, event.at_mono_s))
     if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
 

@@ -15,9 +15,10 @@ from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.admission import on_verified
 from agent.core.heartbeat import beat, on_vitals, publish_state, tell_status, will
+from agent.core.pending import Setting
 from agent.core.playout import advance
 from agent.core.programme import Stage
-from agent.core.state import NodeSettings, Setting, State, Trust, Turn
+from agent.core.state import NodeSettings, State, Trust, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.trust import TrustDocument, fingerprint
@@ -188,6 +189,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.CardOpened: news.on_card,
     ev.CardFailed: news.on_card,
     ev.SoundStarted: news.on_started,
+    ev.SoundAdvanced: news.on_flow,
     ev.SoundStarved: news.on_flow,
     ev.SoundFlowed: news.on_flow,
     ev.SoundEnded: news.on_ended,

@@ -17,6 +17,7 @@ from agent.core.attempts import (
     end,
     end_source,
     finish,
+    give_up_card,
     is_resting,
     open_source,
     set_attempt,
@@ -83,6 +84,11 @@ def _be_impatient(turn: Turn) -> None:
         case Stage.DECODING if isinstance(attempt.media, do.MediaFile):
             detail = f"no sample within {prog.FIRST_SOUND_S} s"
             end_source(turn, attempt, Outcome("failed", Reason.UNDECODABLE, detail))
+        case Stage.SOUNDING if attempt.starved_s is None:
+            give_up_card(turn, attempt)
+        case Stage.SOUNDING:
+            told = f"{prog.FIRST_SOUND_S} s more silence than sound"
+            end_source(turn, attempt, Outcome("failed", Reason.STALLED, told))
         case _:
             end_source(turn, attempt, Outcome("failed", Reason.STALLED, f"no sound for {prog.FIRST_SOUND_S} s"))
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
 
-from agent.messages.commands import Kind, Play, VerifiedCommand
+from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import Loudness
 from agent.messages.reasons import Reason
+from agent.messages.words import Kind
 
 Media = MediaFile | MediaPipe | MediaBuiltin
 
@@ -22,7 +23,8 @@ MAX_WAITING: Final = 100
 """Items that may wait: a day's bulletins many times over; each costs some 20 KiB."""
 
 FIRST_SOUND_S: Final = 4.5
-"""From the first byte to the first sample; and how long silence inside an item is borne. Reported within 5 s."""
+"""From the first byte to the first sample, from `Sound` to the card's word, and how much longer an item may be silent
+than it sounded. Reported within 5 s."""
 
 CARD_WAIT_S: Final = 4.5
 """How long an item that is ready waits for the sound card."""
@@ -87,7 +89,8 @@ class Item:
 class Attempt:
     """The item at hand and how far its present source has come.
 
-    `since_s` is when the stage began, `began_s` when the item did, `starved_s` since when nothing is heard; `broken` is
+    `since_s` is when the stage began, `began_s` when the item did, `moved_s` when the card last said that it goes on,
+    `starved_s` since when nothing is heard, `dry_s` how much silence is not yet made up for by sound; `broken` is
     set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and only
     the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item began.
     """
@@ -98,7 +101,9 @@ class Attempt:
     stage: Stage = Stage.FETCHING
     since_s: float = 0.0
     began_s: float = 0.0
+    moved_s: float = 0.0
     starved_s: float | None = None
+    dry_s: float = 0.0
     media: Media | None = None
     broken: Outcome | None = None
     ending: Outcome | None = None
@@ -202,11 +207,32 @@ def limit_s(attempt: Attempt) -> float | None:
         case Stage.READY:
             return attempt.since_s + LANE_WAIT_S
         case Stage.SOUNDING:
-            return None if attempt.starved_s is None else attempt.starved_s + FIRST_SOUND_S
+            if attempt.starved_s is None:
+                return max(attempt.since_s, attempt.moved_s) + FIRST_SOUND_S
+            return attempt.starved_s + FIRST_SOUND_S - attempt.dry_s
         case Stage.ENDING:
             return attempt.since_s + (LAST_WORD_WAIT_S if attempt.relay_cut else SILENCE_WAIT_S)
         case Stage.FETCHING | Stage.FETCHED:
             return None
+
+
+def starving(attempt: Attempt, at_s: float) -> Attempt:
+    """The village hears silence since `at_s`; the sound before it makes up for as much of earlier silence."""
+    return attempt if attempt.starved_s is not None else replace(moving(attempt, at_s), starved_s=at_s)
+
+
+def moving(attempt: Attempt, at_s: float) -> Attempt:
+    """It has sounded until `at_s`, as the card says."""
+    if attempt.starved_s is not None:
+        return attempt
+    return replace(attempt, moved_s=at_s, dry_s=max(0.0, attempt.dry_s - max(0.0, at_s - attempt.moved_s)))
+
+
+def flowing(attempt: Attempt, at_s: float) -> Attempt:
+    """It sounds again. A trickle of sound is no sound: what was missed is not forgotten at once."""
+    if attempt.starved_s is None:
+        return attempt
+    return replace(attempt, starved_s=None, moved_s=at_s, dry_s=attempt.dry_s + max(0.0, at_s - attempt.starved_s))
 
 
 def total(parts: tuple[Loudness, ...]) -> Loudness:

@@ -3,8 +3,9 @@
 from agent.core.amplifier import energised_s
 from agent.core.programme import SAMPLE_RATE, Attempt, Item, Outcome, total
 from agent.core.state import State, Turn
-from agent.messages.commands import Builtin, File, Kind, Relay, Source
 from agent.messages.reports import PlayRecord, SourceNamed
+from agent.messages.sources import Builtin, File, Relay, Source
+from agent.messages.words import Kind
 
 
 def zones_of(state: State, item: Item) -> tuple[str, ...]:

@@ -5,11 +5,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from agent.core.amplifier import Amplifier, AmplifierSettings
 from agent.core.connection import Connection
 from agent.core.outbox import Outbox, appended, take_received
+from agent.core.pending import Consequence, DocumentKey, KeptDocument, Pending, Setting
 from agent.core.programme import Programme
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
 from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
@@ -38,14 +39,6 @@ class NodeSettings:
     volume_percent: int
     emergency_volume_percent: int
     heartbeat_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A value set by command, and the `iat` of the command that set it: an older one is superseded."""
-
-    value: int
-    iat: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +76,6 @@ class Unjudged:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """What waits for a transaction.
-
-    A delivery to acknowledge, an item to become durable, a setting or a trust document to come into force.
-
-    `again` if it must not fail: it is tried until it is stored.
-    """
-
-    writes: tuple[Write, ...]
-    delivery: Delivery | None = None
-    item: str | None = None
-    setting: tuple[str, Setting] | None = None
-    trust: TrustDocument | None = None
-    again: bool = False
-    copies: tuple[Delivery, ...] = ()
-    """Further deliveries of the same command, acknowledged with the first."""
-
-
-@dataclass(frozen=True, slots=True)
 class Refusals:
     """Counters by reason for the heartbeat, and the minute's allowance of reported refusals."""
 
@@ -129,6 +103,7 @@ class State:
     stops: Mapping[tuple[str, str], RememberedStop] = field(default_factory=dict)
     unjudged: Mapping[tuple[str, str], Unjudged] = field(default_factory=dict)
     """In the order of arrival."""
+    documents: Mapping[DocumentKey, KeptDocument] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     pending: Mapping[int, Pending] = field(default_factory=dict)
     failed_commits: tuple[tuple[float, Pending], ...] = ()
@@ -143,6 +118,15 @@ class State:
     heartbeat_due_s: float = float("inf")
     status_due_s: float = float("inf")
     vitals: VitalsMeasured | None = None
+
+
+C = TypeVar("C", bound=Consequence)
+
+
+def being_stored(state: State, sort: type[C]) -> tuple[C, ...]:
+    """What will follow once the disk has it: whoever compares with what is in force must compare with this as well."""
+    transactions = (*(each for _, each in state.failed_commits), *state.pending.values())
+    return tuple(each.then for each in transactions if isinstance(each.then, sort))
 
 
 @dataclass(slots=True)
@@ -203,9 +187,7 @@ class Turn:
         self,
         *writes: Write,
         delivery: Delivery | None = None,
-        item: str | None = None,
-        setting: tuple[str, Setting] | None = None,
-        trust: TrustDocument | None = None,
+        then: Consequence | None = None,
         again: bool = True,
         copies: tuple[Delivery, ...] = (),
     ) -> None:
@@ -218,7 +200,7 @@ class Turn:
             writes = (*writes, KeepSetting("floor", timekeeping.floor_s, 0))
             self.state = replace(self.state, timekeeping=replace(timekeeping, kept_s=timekeeping.floor_s))
         token = self.state.next_commit
-        pending = Pending(writes, delivery, item, setting, trust, again, copies)
+        pending = Pending(writes, delivery, then, again, copies)
         self.state = replace(
             self.state, outbox=outbox, next_commit=token + 1, pending={**self.state.pending, token: pending}
         )

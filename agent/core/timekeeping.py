@@ -111,11 +111,13 @@ def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
 def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
     """Believe a `time` command: the time is its `iat`; the nonce is used up.
 
-    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong.
+    Only the roots may lower the floor. By the time that was believed until then, commands have been forgotten whose
+    `exp` is still to come: nobody can tell any more whether what was issued before now has been obeyed. So the mark
+    moves to now, down from a clock as wrong, or up from when the store began.
     """
     mark_s = timekeeping.mark_s
-    if lowers_floor and mark_s is not None:
-        mark_s = min(mark_s, iat)
+    if lowers_floor and mark_s is not None and (iat < mark_s or iat < best_s(timekeeping, now)):
+        mark_s = iat
     return replace(
         timekeeping,
         offset_s=iat - now.mono_s,

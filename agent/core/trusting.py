@@ -7,9 +7,10 @@ what today's keys refuse is held, since the next of several versions that wait a
 from dataclasses import replace
 from typing import Final
 
-from agent.core import answers, attempts, unjudged
+from agent.core import answers, attempts, documents, unjudged
 from agent.core import programme as prog
 from agent.core.heartbeat import publish_state
+from agent.core.pending import TrustInForce
 from agent.core.programme import Outcome
 from agent.core.state import Trust, Turn
 from agent.messages import effects as do
@@ -38,7 +39,7 @@ def set_trust(turn: Turn, event: ev.CommandVerified) -> None:
     names = names_used((document, trust.document))
     writes = do.KeepTrust(document.version, event.verified.envelope), do.KeepNames(tuple(names.items()))
     copies_end = int(turn.wall_s) + COPIES_COME_FOR_S
-    answers.accept(turn, event, *writes, trust=document, remember_until=copies_end)
+    answers.accept(turn, event, *writes, then=TrustInForce(document), remember_until=copies_end)
 
 
 def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
@@ -70,17 +71,22 @@ def go_on_without(turn: Turn) -> None:
 
 def on_taken(turn: Turn, event: ev.TrustTaken) -> None:
     """End what no longer has its signatures, the waiting first, so that nothing begins in between."""
-    for name, standing in reversed(event.orders):
-        if standing.verified is None:
+    for (sort, name), standing in reversed(event.orders):
+        if sort != "item":
+            documents.judged(turn, (sort, name), standing)
+        elif standing.verified is None:
             attempts.drop(turn, name, Outcome("stopped", Reason.REVOKED, standing.detail))
         else:
             _bear(turn, name, standing.verified)
     attempts.set_gain(turn)
 
 
-def _orders(turn: Turn) -> tuple[tuple[str, bytes], ...]:
+def _orders(turn: Turn) -> tuple[tuple[ev.OrderKey, bytes], ...]:
     items = [prog.find(turn.state.programme, name) for name in prog.names(turn.state.programme)]
-    return tuple((item.play.item, item.verified.envelope) for item in items if item is not None)
+    ordered: list[tuple[ev.OrderKey, bytes]] = [
+        (("item", item.play.item), item.verified.envelope) for item in items if item is not None
+    ]
+    return (*ordered, *documents.envelopes(turn))
 
 
 def _bear(turn: Turn, name: str, verified: VerifiedCommand) -> None:

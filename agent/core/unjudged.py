@@ -12,12 +12,13 @@ from agent.core.answers import answer_refused, refuse
 from agent.core.state import Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Kind, Play, Stop, VerifiedCommand, obeyed_without_clock
+from agent.messages.commands import Play, Stop, VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
+from agent.messages.words import Kind
 
 MAX_UNJUDGED: Final = 64
-"""Commands that wait for the time (protocol section 6): at 16 KiB each 1 MiB of memory and card."""
+"""Commands that wait for the time (protocol section 6): 1 MiB of memory and card, 16 MiB if all are documents."""
 
 
 def needs_time(turn: Turn, verified: VerifiedCommand) -> bool:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.messages.commands import BuiltinName, File, Relay
-from agent.messages.events import Delivery, MessageArrived
+from agent.messages.events import Delivery, DocumentType, MessageArrived, OrderKey
 from agent.messages.reports import ReportClaims
+from agent.messages.sources import BuiltinName, File, Relay
 from agent.messages.trust import TrustDocument
 
 # Link ---------------------------------------------------------------------------------------------------------------
@@ -58,10 +58,10 @@ class PublishReport:
 
 @dataclass(frozen=True, slots=True)
 class TakeTrust:
-    """Judge by this document from here on; answered by `TrustTaken` with its verdict on `orders` (item, envelope)."""
+    """Judge by this document from here on; answered by `TrustTaken` with its verdict on `orders` (which, envelope)."""
 
     document: TrustDocument
-    orders: tuple[tuple[str, bytes], ...]
+    orders: tuple[tuple[OrderKey, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,29 @@ class KeepNames:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepDocument:
+    """An authority's schedule or policy as it came, instead of the one before; checked again at the next start.
+
+    `version`, `iat` and `sha256` outlive it: they say what may follow.
+    """
+
+    type: DocumentType
+    iss: str
+    version: int
+    iat: int
+    sha256: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndDocument:
+    """Its keys no longer count: the document goes, its version stays known."""
+
+    type: DocumentType
+    iss: str
+
+
+@dataclass(frozen=True, slots=True)
 class AppendReport:
     """Put a report into the outbox."""
 
@@ -192,6 +215,8 @@ Write = (
     | KeepSetting
     | KeepTrust
     | KeepNames
+    | KeepDocument
+    | EndDocument
     | AppendReport
     | RemoveReports
 )

@@ -5,7 +5,7 @@ Every event that concerns one attempt at one source carries that attempt's `toke
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.reasons import Reason
@@ -35,6 +35,13 @@ class Delivery:
 
 FROM_STORE: Final = 0
 """The connection of what the node itself had kept; `packet` is the number it waits under. Real ones count from 1."""
+
+
+DocumentType = Literal["set_schedule", "set_policy"]
+"""The commands whose document lasts until its authority's next version."""
+
+OrderKey = tuple[Literal["item", "set_schedule", "set_policy"], str]
+"""What was ordered earlier: an item by its name, a document by its authority."""
 
 
 # Link ---------------------------------------------------------------------------------------------------------------
@@ -114,9 +121,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class TrustTaken:
-    """The trust document is in force; `orders` is what it says of those that were named, by item."""
+    """The trust document is in force; `orders` is what it says of those that were named."""
 
-    orders: tuple[tuple[str, Standing], ...]
+    orders: tuple[tuple[OrderKey, Standing], ...]
 
 
 # Store --------------------------------------------------------------------------------------------------------------
@@ -142,6 +149,18 @@ class StoredCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """An authority's schedule or policy as the store keeps it; without envelope it was revoked."""
+
+    type: DocumentType
+    iss: str
+    version: int
+    iat: int
+    sha256: str
+    envelope: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
 
@@ -157,6 +176,18 @@ class Memory:
     """(kid, public) of every key there ever was."""
     unjudged: tuple[StoredCommand, ...] = ()
     """In the order of arrival."""
+    documents: tuple[StoredDocument, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDocument:
+    """A schedule or policy found in the store at start, and what today's keys say of it; None if it had ended before.
+
+    One that the disk has altered is not obeyed either, but it is not ended: nobody has revoked it.
+    """
+
+    stored: StoredDocument
+    standing: Standing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +218,7 @@ class Restored:
     """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`."""
     unjudged: tuple[StoredCommand, ...] = ()
     """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
+    documents: tuple[RestoredDocument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +314,13 @@ class SoundStarted:
 
     token: int
     at_mono_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoundAdvanced:
+    """The card goes on playing this lane: said every second, so that a card that hangs is noticed."""
+
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +438,7 @@ Event = (
     | CardOpened
     | CardFailed
     | SoundStarted
+    | SoundAdvanced
     | SoundStarved
     | SoundFlowed
     | SoundEnded

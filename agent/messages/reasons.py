@@ -101,7 +101,11 @@ class Reason(StrEnum):
     )
     SUPERSEDED = "superseded", Shown.REPORTED, "A setting issued later is in force."
     DUPLICATE_ITEM = "duplicate_item", Shown.REPORTED, "An item of this name waits or plays."
-    QUEUE_FULL = "queue_full", Shown.REPORTED, "As many items wait, or stops are remembered, as may."
+    QUEUE_FULL = (
+        "queue_full",
+        Shown.BOTH,
+        "As many wait, or are remembered, as may; or an emergency took its place in a full queue.",
+    )
     UNKNOWN_ITEM = "unknown_item", Shown.REPORTED, "No item of this name is here."
     UNKNOWN_ZONE = "unknown_zone", Shown.REPORTED, "The node has no zone of this name."
     # The item: why it ended, or did not begin.

@@ -67,6 +67,14 @@ class ClockSeen(msgspec.Struct, frozen=True):
     floor: int
 
 
+class DocumentSeen(msgspec.Struct, frozen=True):
+    """The version in force of one authority's schedule or policy, and its SHA-256."""
+
+    iss: str
+    version: int
+    sha256: str
+
+
 class Status(Report, frozen=True, tag="status", omit_defaults=True):
     """What is in force. A server that withholds trust or schedules becomes visible here."""
 
@@ -81,6 +89,8 @@ class Status(Report, frozen=True, tag="status", omit_defaults=True):
     jti: str | UnsetType = UNSET
     mark: int | None = None
     """Orders issued before it (Unix seconds) are refused: the store does not reach back. Absent until time is known."""
+    schedules: tuple[DocumentSeen, ...] = ()
+    policies: tuple[DocumentSeen, ...] = ()
 
 
 class Alarm(Report, frozen=True, tag="alarm"):

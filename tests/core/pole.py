@@ -7,6 +7,7 @@ disk, a missing card or a dead source says so in `Behaviour`.
 import heapq
 import itertools
 import json
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -14,24 +15,15 @@ from agent.authority import Addressee
 from agent.core import node
 from agent.core.amplifier import ENERGISED, AmplifierSettings
 from agent.core.programme import SAMPLE_RATE
-from agent.judge import Judge
+from agent.judge import Judge, trust_in_force
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import (
-    AnyCommand,
-    Builtin,
-    BuiltinName,
-    File,
-    Kind,
-    Play,
-    Relay,
-    Source,
-    Stop,
-    VerifiedCommand,
-)
+from agent.messages.commands import AnyCommand, Play, Stop, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
+from agent.messages.sources import Builtin, BuiltinName, File, Relay, Source
 from agent.messages.trust import TrustDocument
+from agent.messages.words import Kind
 from agent.security import TrustStore
 from tests.signing import CHAIR, DEFENCE, OPERATOR, document
 from tests.stored import Model
@@ -61,6 +53,8 @@ class Behaviour:
     sound_length_s: float = 2.0
     card_lead_s: float = 0.02
     silence_s: float | None = 0.01
+    card_hangs: bool = False
+    """It begins to sound, and is never heard of again."""
     synchronised: bool = True
 
 
@@ -125,7 +119,7 @@ class Pole:
         again = Pole(
             self.settings,
             replace(self.behaviour, synchronised=synchronised),
-            self.trust,
+            trust_in_force(TrustStore(self.trust, site=self.settings.site), self.stored.memory()).document,
             mono_s=BOOTED_S,
             reports=self.reports,
             stored=self.stored,
@@ -301,8 +295,13 @@ class Pole:
         at_s = self.mono_s + behave.card_lead_s
         self._sounding[token] = (at_s, length_s, complete)
         self.later(behave.card_lead_s, ev.SoundStarted(token, at_s))
+        if not behave.card_hangs:
+            for second in range(1, math.ceil(length_s)):
+                self.later(behave.card_lead_s + second, ev.SoundAdvanced(token))
         loudness = ev.Loudness(round(length_s * SAMPLE_RATE), -20.0, -3.0, 0)
-        self.later(behave.card_lead_s + length_s, ev.SoundEnded(token, complete, loudness))
+        self.later(
+            None if behave.card_hangs else behave.card_lead_s + length_s, ev.SoundEnded(token, complete, loudness)
+        )
 
     def _silence(self, token: int) -> None:
         sounding = self._sounding.get(token)
@@ -316,7 +315,7 @@ class Pole:
 
 
 def _ends(event: ev.Event, token: int) -> bool:
-    return isinstance(event, ev.SoundEnded | ev.SoundStarted) and event.token == token
+    return isinstance(event, ev.SoundEnded | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
 
 
 def make_pole(behaviour: Behaviour | None = None, trust: TrustDocument = TRUST, **zones: AmplifierSettings) -> Pole:

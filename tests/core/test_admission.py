@@ -1,19 +1,24 @@
 """One outcome per command, stored before it is acknowledged; replay, restart, settings and time."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core import node
+from agent.core import programme as prog
+from agent.core.admission import MAX_STOPS, RESERVED
 from agent.core.answers import MAX_REPORTED_REFUSALS
 from agent.core.heartbeat import MAX_HEARTBEAT_BYTES, heartbeat
 from agent.core.state import MAX_ACCEPTED
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.codec import encode
-from agent.messages.commands import Kind, ReportNow, SetMute, SetVolume, Time, VerifiedCommand
-from agent.messages.reasons import Reason
+from agent.messages.commands import ReportNow, SetMute, SetVolume, Time, VerifiedCommand
+from agent.messages.reasons import Reason, Shown
 from agent.messages.reports import Status
 from agent.messages.trust import fingerprint
-from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play
+from agent.messages.words import Kind
+from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play, stop
 
 
 def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-refused-00001") -> None:
@@ -171,7 +176,62 @@ def test_the_queue_is_bounded() -> None:
     assert [pole.outcome(jti).reason for jti in outcomes].count(None) == 101
 
 
+def test_an_emergency_finds_room_in_a_full_queue_and_what_gave_way_has_its_record() -> None:
+    pole = make_pole(Behaviour(sound_length_s=600.0)).start().connect()
+    orders = [pole.order(play(f"item-{number}", max_duration_s=600)) for number in range(prog.MAX_WAITING + 1)]
+    last = pole.state.programme.waiting[-1].play.item
+    flood = pole.order(play("flood", kind=Kind.EMERGENCY))
+    assert pole.outcome(flood).outcome == "accepted"
+    assert pole.state.programme.waiting[0].play.item == "flood"
+    assert len(pole.state.programme.waiting) == prog.MAX_WAITING
+    assert [(each.item, each.result, each.reason) for each in pole.records] == [(last, "missed", Reason.QUEUE_FULL)]
+    assert {pole.outcome(jti).outcome for jti in orders} == {"accepted"}
+
+
+def test_a_queue_of_emergencies_is_bounded_too() -> None:
+    pole = make_pole(Behaviour(sound_length_s=600.0)).start().connect()
+    flood = [play(f"flood-{number}", kind=Kind.EMERGENCY) for number in range(prog.MAX_WAITING + 2)]
+    assert [pole.outcome(pole.order(each)).reason for each in flood].count(Reason.QUEUE_FULL) == 1
+
+
+def test_who_fills_the_memory_keeps_no_emergency_out_and_no_end_of_one() -> None:
+    pole = make_pole().start().connect()
+    operator = EVERYTHING - {"play.emergency"}
+    table = {("commune", f"jti-{number:012d}"): pole.wall_s + 9_000 for number in range(MAX_ACCEPTED - RESERVED)}
+    pole.state = replace(pole.state, accepted=table)
+    assert pole.outcome(pole.order(play("notice"), may=operator)).reason is Reason.REPLAY_TABLE_FULL
+    assert pole.outcome(pole.order(stop("notice"), may=operator)).reason is Reason.REPLAY_TABLE_FULL
+    assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY))).outcome == "accepted"
+    assert pole.outcome(pole.order(stop("flood"))).outcome == "accepted"
+
+
+def test_who_fills_the_remembered_stops_leaves_room_for_those_of_emergencies() -> None:
+    pole = make_pole().start().connect()
+    operator = EVERYTHING - {"play.emergency"}
+    jtis = [pole.order(stop(f"item-{number}"), may=operator) for number in range(MAX_STOPS - RESERVED + 1)]
+    assert pole.outcome(jtis[-1]).reason is Reason.QUEUE_FULL
+    pole.order(stop("flood"))
+    assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY))).reason is Reason.STOPPED
+
+
 # Volume and mute ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("newer", "older"), [(SetMute(True), SetMute(False)), (SetVolume(40), SetVolume(99))])
+@pytest.mark.parametrize("commit_s", [0.005, 1.0])
+def test_the_newest_by_iat_holds_however_slow_the_disk(
+    newer: SetMute | SetVolume, older: SetMute | SetVolume, commit_s: float
+) -> None:
+    pole = make_pole(Behaviour(commit_s=commit_s)).start().connect()
+    pole.order(newer)
+    late = pole.order(older, age_s=100)
+    pole.run(5.0)
+    assert pole.outcome(late).reason is Reason.SUPERSEDED
+    setting, value = (
+        (pole.state.muted, int(newer.muted)) if isinstance(newer, SetMute) else (pole.state.volume, newer.percent)
+    )
+    assert setting.value == value
+    assert (value, setting.iat) in pole.stored.settings.values(), "after a restart as well"
 
 
 def test_volume_comes_into_force_once_stored_and_an_older_one_is_superseded() -> None:
@@ -376,7 +436,21 @@ def test_a_heartbeat_fits_into_512_bytes_at_its_longest() -> None:
     pole.behaviour.synchronised = True
     pole.order(play("i" * 64))
     pole.run(0.2)
-    assert len(encode(heartbeat(pole.state, pole.now))) <= MAX_HEARTBEAT_BYTES
+    assert len(encode(heartbeat(pole.state, pole.now))) > MAX_HEARTBEAT_BYTES, "so there is something to leave out"
+    pole.tell(ev.VitalsMeasured(cpu_c=71.25, rss_mb=1_234.5, load=12.25, disk_free_mb=123_456))
+    sent = [each.payload for _, each in pole.of(do.PublishHeartbeat) if isinstance(each, do.PublishHeartbeat)]
+    assert all(len(payload) <= MAX_HEARTBEAT_BYTES for payload in sent)
+
+
+def test_a_heartbeat_tells_every_reason_that_has_room() -> None:
+    pole = make_pole().start().connect()
+    told = [reason for reason in Reason if reason.shown is Shown.COUNTED]
+    for reason in told:
+        refused(pole, reason, reportable=False)
+    pole.tell(ev.VitalsMeasured(cpu_c=41.5, rss_mb=50.5, load=0.25, disk_free_mb=12_345))
+    (_, sent) = pole.of(do.PublishHeartbeat)[-1]
+    assert isinstance(sent, do.PublishHeartbeat)
+    assert claims_of(sent.payload)["refused"] == {reason.value: 1 for reason in told}
 
 
 def test_a_thread_that_dies_ends_the_process_with_the_amplifier_off_first() -> None:

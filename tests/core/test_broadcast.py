@@ -5,8 +5,10 @@ import pytest
 from agent.core.amplifier import AmplifierSettings
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Kind, Relay, Repeat, Source, Stop
+from agent.messages.commands import Repeat, Stop
 from agent.messages.reasons import Reason
+from agent.messages.sources import Relay, Source
+from agent.messages.words import Kind
 from tests.core.pole import (
     CHIME,
     FILE,
@@ -233,6 +235,53 @@ def test_silence_inside_a_relay_is_acted_on_within_five_seconds() -> None:
     assert [(record.result, record.reason) for record in pole.records] == [("failed", Reason.STALLED)]
     pole.run(5.0)
     assert not pole.amplifier_on
+
+
+def test_a_trickle_of_sound_is_no_sound() -> None:
+    pole = make_pole(Behaviour(sound_length_s=3_600.0)).start().connect()
+    pole.order(play("radio", RELAY, max_duration_s=3_600))
+    pole.run(10.0)
+    current = pole.state.programme.current
+    assert current is not None
+    since_s = pole.mono_s
+    while not pole.records and pole.mono_s < since_s + 60.0:
+        pole.tell(ev.SoundStarved(current.token, pole.mono_s))
+        pole.run(3.9)
+        pole.tell(ev.SoundFlowed(current.token))
+        pole.run(0.1)
+    assert [(record.result, record.reason) for record in pole.records] == [("failed", Reason.STALLED)]
+    assert pole.mono_s <= since_s + 8.0
+    pole.run(5.0)
+    assert not pole.amplifier_on
+
+
+def test_short_gaps_in_a_relay_that_mostly_sounds_are_borne() -> None:
+    pole = make_pole(Behaviour(sound_length_s=300.0)).start().connect()
+    pole.order(play("radio", RELAY, max_duration_s=300))
+    pole.run(10.0)
+    current = pole.state.programme.current
+    assert current is not None
+    for _ in range(20):
+        pole.tell(ev.SoundStarved(current.token, pole.mono_s))
+        pole.run(2.0)
+        pole.tell(ev.SoundFlowed(current.token))
+        pole.run(5.0)
+    assert pole.records == []
+
+
+def test_a_card_that_hangs_while_it_sounds_ends_the_item_and_opens_the_relay() -> None:
+    pole = make_pole(Behaviour(sound_length_s=600.0, card_hangs=True, silence_s=None)).start().connect()
+    pole.order(play("a", FILE, OTHER_FILE, max_duration_s=600))
+    pole.run(2.0)
+    assert pole.amplifier_on
+    pole.run(8.0)
+    assert not pole.amplifier_on
+    assert [(each.result, each.reason) for each in pole.records] == [("failed", Reason.SOUND_CARD)]
+    pole.behaviour.card_s = None
+    pole.order(play("b"))
+    pole.run(10.0)
+    assert [(each.item, each.reason) for each in pole.records][1:] == [("b", Reason.SOUND_CARD)]
+    assert [on for _, on in pole.relay()] == [True, False], "no relay closes on a card that hangs"
 
 
 def test_a_relay_is_cut_at_its_maximum_duration() -> None:

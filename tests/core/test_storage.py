@@ -2,9 +2,10 @@
 
 from agent.core.amplifier import AmplifierSettings
 from agent.messages import effects as do
-from agent.messages.commands import Kind, SetVolume
+from agent.messages.commands import SetVolume
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
+from agent.messages.words import Kind
 from tests.core.pole import FILE, OTHER_FILE, Behaviour, Pole, altered, make_pole, play, stop
 
 

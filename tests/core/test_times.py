@@ -16,6 +16,7 @@ from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, order, play
 
 YEAR_2099_S = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
 TEN_YEARS_S = 10 * 365 * 86_400.0
+TWO_YEARS_S = 2 * 365 * 86_400
 
 
 def bulletin(pole: Pole, item: str = "tin", key: Key = OPERATOR, life_s: int = 3_600, kind: str = "normal") -> bytes:
@@ -28,10 +29,10 @@ def flood(pole: Pole, life_s: int = 3_600) -> bytes:
     return bulletin(pole, "flood", CHAIR, life_s, "emergency")
 
 
-def time_told(pole: Pole, key: Key = CHAIR) -> bytes:
-    """The time, by a sender whose clock is right, to the nonce that the node published last."""
+def time_told(pole: Pole, key: Key = CHAIR, ahead_s: int = 0) -> bytes:
+    """The time, by a sender whose clock is right (or ahead), to the nonce that the node published last."""
     states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
-    now_s = int(pole.world_s)
+    now_s = int(pole.world_s) + ahead_s
     command = {"type": "time", "nonce": claims_of(states[-1])["nonce"]}
     return order(command, key, jti=f"jti-of-time-{now_s}", iat=now_s, exp=now_s + 60)
 
@@ -270,6 +271,30 @@ def test_what_undoes_harm_is_not_asked_for_the_mark_and_silence_is() -> None:
     pole.hear(time_before)
     pole.run(1.0)
     assert reasons(pole) == [Reason.BEFORE_MEMORY, Reason.BAD_NONCE]
+
+
+def test_the_roots_who_set_a_clock_back_do_not_bring_back_what_was_played() -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    emergency = flood(pole, life_s=86_400)
+    pole.hear(emergency)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+    again = pole.after_power_cut().connect()
+    again.hear(time_told(again, ahead_s=TWO_YEARS_S))
+    again.run(5.0)
+    ahead_s = int(again.world_s) + TWO_YEARS_S
+    again.hear(order({"type": "report_now"}, CHAIR, jti="jti-that-makes-it-forget", iat=ahead_s, exp=ahead_s + 600))
+    again.run(5.0)
+    assert f"jti-of-{'flood':->20}" not in [jti for _, jti in again.state.accepted]
+    again.hear(time_told(again, ROOT))
+    again.run(5.0)
+    assert trusted_s(again) == pytest.approx(again.world_s, abs=60.0)
+    again.hear(emergency)
+    again.run(60.0)
+    assert (sounded(again), reasons(again)[-1]) == (["flood"], Reason.BEFORE_MEMORY)
+    again.hear(bulletin(again, "a-new-one"))
+    again.run(60.0)
+    assert sounded(again) == ["flood", "a-new-one"]
 
 
 def test_a_mark_from_a_clock_in_2099_is_lowered_by_the_roots_with_the_floor() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Source, Stop
+from agent.messages.commands import Play, Stop
+from agent.messages.sources import Builtin, BuiltinName, File, Source
+from agent.messages.words import Kind
 from rig.calm import Machine
 from rig.ear import Ear
 from rig.heard import heard, sounding

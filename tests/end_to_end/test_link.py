@@ -6,7 +6,9 @@ from collections import Counter
 
 import pytest
 
-from agent.messages.commands import Builtin, BuiltinName, Kind, Play, Source
+from agent.messages.commands import Play
+from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.words import Kind
 from rig.sound import Daemon
 from rig.village import Node, Station
 

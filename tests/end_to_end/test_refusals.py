@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from agent.console import ask
-from agent.messages.commands import Builtin, BuiltinName, Kind, Play, ReportNow, SetVolume, Source
+from agent.messages.commands import Play, ReportNow, SetVolume
+from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.words import Kind
 from control import keys as control_keys
 from control.envelope import opened, sign
 from rig.ear import Ear

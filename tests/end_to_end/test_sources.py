@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.messages.commands import Builtin, BuiltinName, File, Kind, Play, Relay, Source
+from agent.messages.commands import Play
+from agent.messages.sources import Builtin, BuiltinName, File, Relay, Source
+from agent.messages.words import Kind
 from rig import web as behave
 from rig.calm import Machine
 from rig.ear import Ear

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.attempt import Limits
-from agent.messages.commands import Relay
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
+from agent.messages.sources import Relay
 from rig.web import (
     Behaviour,
     Exchange,

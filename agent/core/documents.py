@@ -1,0 +1,121 @@
+"""Each authority's schedule and policy: which version may follow, and what today's keys no longer bear (protocol 4, 6).
+
+Versions are counted per authority, and outlive a revocation: whoever recorded last year's timetable cannot bring it
+back. What the documents say is not asked here.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core import answers
+from agent.core.pending import DocumentInForce, DocumentKey, KeptDocument
+from agent.core.state import State, Turn, being_stored
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.documents import SetPolicy, SetSchedule, fingerprint
+from agent.messages.reasons import Reason
+from agent.messages.reports import DocumentSeen
+
+MAX_AUTHORITIES: Final = 16
+"""Authorities with a schedule, and as many with a policy: at 256 KiB each 8 MiB of memory and card."""
+
+NOT_APPLIED: Final[dict[ev.DocumentType, str]] = {
+    "set_schedule": "kept; this version does not play schedules yet",
+    "set_policy": "kept; this version does not apply policies yet",
+}
+"""Said in the outcome: an officer must not believe that the village sleeps undisturbed."""
+
+
+def set_document(turn: Turn, event: ev.CommandVerified) -> None:
+    """Store it with its outcome, if it may follow the one of this authority; in force it comes from the disk."""
+    verified = event.verified
+    command = verified.command
+    assert isinstance(command, SetSchedule | SetPolicy)
+    sort: ev.DocumentType = "set_schedule" if isinstance(command, SetSchedule) else "set_policy"
+    key = sort, verified.iss
+    refusal = _why_not(turn, key, command.version, verified.iat)
+    if refusal is not None:
+        answers.refuse(turn, event, *refusal)
+        return
+    kept = KeptDocument(command.version, verified.iat, fingerprint(command), verified)
+    write = do.KeepDocument(*key, kept.version, kept.iat, kept.sha256, verified.envelope)
+    answers.accept(turn, event, write, then=DocumentInForce(key, kept), detail=NOT_APPLIED[sort])
+
+
+def come_into_force(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
+    """The document is on the disk, instead of the one before; unless its keys were removed while it was stored."""
+    _keep(turn, key, kept)
+    turn.log(f"{key[0]} version {kept.version} of {key[1]!r} is in force, SHA-256 {kept.sha256}")
+    known = {trusted.kid for trusted in turn.state.trust.document.keys}
+    if kept.verified is not None and not known.issuperset(kept.verified.kids):
+        _end(turn, key, kept, "its key was removed while it was stored")
+
+
+def take_up(turn: Turn, found: ev.RestoredDocument) -> None:
+    """What the store remembers of it, as today's keys see it."""
+    stored, standing = found.stored, found.standing
+    key = stored.type, stored.iss
+    kept = KeptDocument(stored.version, stored.iat, stored.sha256, standing.verified if standing else None)
+    _keep(turn, key, kept)
+    if standing is not None and standing.damaged:
+        turn.warn(f"{stored.type} of {stored.iss!r} is not obeyed: the disk has altered it; send a higher version")
+    elif standing is not None and standing.verified is None:
+        _end(turn, key, kept, standing.detail)
+
+
+def judged(turn: Turn, key: DocumentKey, standing: ev.Standing) -> None:
+    """A new trust document has spoken: whatever no longer has its signatures ends."""
+    kept = turn.state.documents[key]
+    if standing.verified is None:
+        _end(turn, key, kept, standing.detail)
+    else:
+        _keep(turn, key, replace(kept, verified=standing.verified))
+
+
+def envelopes(turn: Turn) -> tuple[tuple[DocumentKey, bytes], ...]:
+    """All that is in force, as it came."""
+    documents = turn.state.documents.items()
+    return tuple((key, kept.verified.envelope) for key, kept in documents if kept.verified is not None)
+
+
+def seen(state: State, sort: ev.DocumentType) -> tuple[DocumentSeen, ...]:
+    """What is in force, for those who compare it with what they have sent."""
+    return tuple(
+        DocumentSeen(key[1], kept.version, kept.sha256)
+        for key, kept in state.documents.items()
+        if key[0] == sort and kept.verified is not None
+    )
+
+
+def _why_not(turn: Turn, key: DocumentKey, version: int, iat: int) -> tuple[Reason, str] | None:
+    known = _with_those_being_stored(turn.state)
+    before = known.get(key)
+    if before is None:
+        others = sum(each[0] == key[0] and kept.verified is not None for each, kept in known.items())
+        full = f"{others} authorities have one here already"
+        return (Reason.QUEUE_FULL, full) if others >= MAX_AUTHORITIES else None
+    told = f"version {before.version} of {key[1][:60]!r} is known here, SHA-256 {before.sha256}"
+    if version <= before.version:
+        return Reason.STALE_VERSION, told
+    if iat < before.iat:
+        return Reason.SUPERSEDED, f"{told}, and was issued later"
+    return None
+
+
+def _with_those_being_stored(state: State) -> dict[DocumentKey, KeptDocument]:
+    known = dict(state.documents)
+    for awaited in being_stored(state, DocumentInForce):
+        before = known.get(awaited.key)
+        if before is None or before.version < awaited.kept.version:
+            known[awaited.key] = awaited.kept
+    return known
+
+
+def _keep(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
+    turn.state = replace(turn.state, documents={**turn.state.documents, key: kept})
+
+
+def _end(turn: Turn, key: DocumentKey, kept: KeptDocument, detail: str) -> None:
+    turn.warn(f"{key[0]} version {kept.version} of {key[1]!r} has ended, {Reason.REVOKED}: {detail}")
+    _keep(turn, key, replace(kept, verified=None))
+    turn.commit(do.EndDocument(*key))

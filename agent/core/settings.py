@@ -1,0 +1,51 @@
+"""Volume and mute, set by command: they survive a restart, and the one that was issued last holds (protocol 4)."""
+
+from dataclasses import replace
+
+from agent.core.answers import accept, refuse
+from agent.core.attempts import set_gain
+from agent.core.pending import Setting, SettingInForce
+from agent.core.state import Turn, being_stored
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import SetMute, SetVolume
+from agent.messages.reasons import Reason
+
+
+def set_volume(turn: Turn, event: ev.CommandVerified) -> None:
+    """The volume of items that name none."""
+    command = event.verified.command
+    assert isinstance(command, SetVolume)
+    _set(turn, event, "volume_percent", turn.state.volume, command.percent)
+
+
+def set_mute(turn: Turn, event: ev.CommandVerified) -> None:
+    """Silence for all but emergencies, or its end."""
+    command = event.verified.command
+    assert isinstance(command, SetMute)
+    if command.muted and event.verified.iat >= turn.state.muted.iat:  # what makes silence acts first
+        turn.state = replace(turn.state, muted=replace(turn.state.muted, value=1))
+        set_gain(turn)
+    _set(turn, event, "muted", turn.state.muted, int(command.muted))
+
+
+def _set(turn: Turn, event: ev.CommandVerified, name: str, present: Setting, value: int) -> None:
+    iat = event.verified.iat
+    awaited = [each.setting.iat for each in being_stored(turn.state, SettingInForce) if each.name == name]
+    if iat < max((present.iat, *awaited)):
+        refuse(turn, event, Reason.SUPERSEDED, f"{name} was set by a command issued later")
+        return
+    accept(turn, event, do.KeepSetting(name, value, iat), then=SettingInForce(name, Setting(value, iat)))
+
+
+def apply_setting(turn: Turn, name: str, setting: Setting) -> None:
+    """A setting is on the disk and comes into force; one that was stored late, after a newer, does not."""
+    present = turn.state.volume if name == "volume_percent" else turn.state.muted
+    if setting.iat < present.iat:
+        return
+    if name == "volume_percent":
+        turn.state = replace(turn.state, volume=setting)
+    else:
+        turn.state = replace(turn.state, muted=setting)
+    set_gain(turn)
+    turn.log(f"{name} is now {setting.value}")
