@@ -17,6 +17,7 @@ from typing import Final
 from agent import RELEASED_AT_S, __version__
 from agent.carried_clock import CarriedClock
 from agent.clock import Clock
+from agent.clock_chip import read_chip
 from agent.config import Config, ConfigError, load_config, load_trust
 from agent.console import Console, ConsoleDeniedError, ConsoleError, ask
 from agent.core import node
@@ -246,9 +247,9 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     closing.callback(amplifiers.close)
     carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     inbox.put(judge.restored(memory))
-    found = carried_clock.recall()
-    if found is not None:
-        inbox.put(found)
+    for found in (carried_clock.recall(), read_chip(config.clock.rtc) if config.clock.rtc else None):
+        if found is not None:  # the first that does not contradict the floor is believed
+            inbox.put(found)
     return Loop(
         state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
         inbox=inbox,

@@ -66,6 +66,9 @@ MAX_SESSION_MIN = (1, MINUTES_OF_DAY)
 SESSIONS_PER_DAY = (0, 48)
 """A session with its gaps takes half an hour; 0: no normal sound at all."""
 
+CLOCK_CHIPS = ("rtc0", "rtc1", "rtc2", "rtc3")
+"""As the kernel names them; a Pi has one at most, a Pi 5 its own and one more."""
+
 # What holds between keys --------------------------------------------------------------------------------------------
 
 
@@ -199,7 +202,7 @@ _NODE = section(
     Field("amplifier", _zones, required="amplifier: {main: {gpio: 17, active: high}}"),
     Field("sources", _SOURCES),
     Field("storage", _STORAGE),
-    Field("clock", section(Clock, Field("trust", choice("kernel", "always")))),
+    Field("clock", section(Clock, Field("trust", choice("kernel", "always")), Field("rtc", choice(*CLOCK_CHIPS)))),
     Field("heartbeat_s", whole(*HEARTBEAT_S)),
     Field("policy", _POLICY),
     Field("timezone", timezone),

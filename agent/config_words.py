@@ -113,9 +113,10 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
-    """When the wall clock is believed: on the kernel's word, or always."""
+    """When the wall clock is believed: on the kernel's word, or always; and the chip that keeps it without power."""
 
     trust: Literal["kernel", "always"] = "kernel"
+    rtc: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

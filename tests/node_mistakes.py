@@ -1,7 +1,7 @@
 """What each mistake in node.yaml is told: a table for test_config, and a place to see how the sentences read."""
 
 A_NAME = "write a name of a to z, 0 to 9 and -, 40 at most, such as hoang-dao"
-SECONDS = "write a whole number from 10 to 3600"
+SECONDS = "write a whole number from 1 to 3600"
 A_KEY = (
     "remove it, or write one of node, site, groups, mqtt, trust, audio, gpio, amplifier, sources, storage, clock, "
     "heartbeat_s, policy, timezone"
@@ -42,7 +42,7 @@ MISTAKES = [
     ),
     ("node: hd-03", "node: [hd-03]", "1:7: node is a list", A_NAME),
     ("node: hd-03", "node: {a: b}", "1:7: node is a group of keys", A_NAME),
-    ("node: hd-03", "node: hd-03\nheartbeat_s: 5", "2:14: heartbeat_s is 5", SECONDS),
+    ("node: hd-03", "node: hd-03\nheartbeat_s: 0", "2:14: heartbeat_s is 0", SECONDS),
     (
         "node: hd-03",
         "node: hd-03\nheartbeat_s: 060",
@@ -91,7 +91,7 @@ MISTAKES = [
         "node: hd-03",
         'node: hd-03\nheartbeat_s: "60"',
         '2:14: heartbeat_s is "60"',
-        "write a whole number from 10 to 3600, without quotes",
+        "write a whole number from 1 to 3600, without quotes",
     ),
     ("node: hd-03", "node: hd-03\nheartbeat_s: 60s", "2:14: heartbeat_s is 60s", SECONDS),
     (
@@ -295,7 +295,13 @@ MISTAKES = [
         "14:16: clock.trust is yes, which YAML takes for a yes/no value",
         "write kernel or always",
     ),
-    ("active: high}", "active: high}\nclock:", "14:7: clock is empty", "write a group of keys (trust)"),
+    ("active: high}", "active: high}\nclock:", "14:7: clock is empty", "write a group of keys (trust, rtc)"),
+    (
+        "active: high}",
+        "active: high}\nclock: {rtc: ds3231}",
+        "14:14: clock.rtc is ds3231",
+        "write rtc0, rtc1, rtc2 or rtc3",
+    ),
     (
         "active: high}",
         "active: high}\npolicy: {quiet_hours: [21:00]}",
@@ -349,8 +355,8 @@ MISTAKES = [
     ),
     (
         "active: high}",
-        "active: high}\nstorage: {cache_max_mb: 1}",
-        "14:25: storage.cache_max_mb is 1",
+        "active: high}\nstorage: {cache_max_mb: 0}",
+        "14:25: storage.cache_max_mb is 0",
         "write a whole number from 1 to 65536",
     ),
     (
@@ -391,9 +397,9 @@ MISTAKES = [
     ),
     (
         "active: high",
-        "active: high, max_on_s: 9",
-        "13:44: amplifier.main.max_on_s is 9",
-        "write a whole number from 10 to 14400",
+        "active: high, max_on_s: 0",
+        "13:44: amplifier.main.max_on_s is 0",
+        "write a whole number from 1 to 14400",
     ),
     (
         "active: high",

@@ -80,7 +80,7 @@ def test_more_groups_than_allowed(path: Path) -> None:
 def test_an_endless_number_is_out_of_range_and_not_a_crash(path: Path) -> None:
     (told,) = told_about_node(path, NODE + "heartbeat_s: " + "9" * 5_000 + "\n")
     assert told.startswith("14:14: heartbeat_s is 999")
-    assert told.endswith("...: write a whole number from 10 to 3600")
+    assert told.endswith("...: write a whole number from 1 to 3600")
 
 
 def test_of_very_many_problems_only_the_first_hundred_are_told(path: Path) -> None:

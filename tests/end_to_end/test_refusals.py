@@ -166,6 +166,10 @@ def test_retained_is_refused_at_every_reconnect(station: Station, node: Node) ->
     topic = f"loa/v1/{SITE}/command/node/hd-03"
     station.broker.publish(station.control, topic, good, retain=True)
     wait_for(lambda: refusals_in_status(node).get("retained", 0) > before, "retained")
+    for _ in range(2):
+        node.end()
+        node.start()
+        wait_for(lambda: refusals_in_status(node).get("retained", 0) == 1, "retained, sent again at the reconnect")
     station.broker.publish(station.control, topic, b"", retain=True)
     assert not node.switched()
 
