@@ -12,6 +12,7 @@ from agent.core.connection import Connection
 from agent.core.outbox import Outbox, appended, take_received
 from agent.core.pending import Consequence, DocumentKey, KeptDocument, Pending, Setting
 from agent.core.programme import Programme
+from agent.core.refusals import Refusals, counted, take_alarm
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
 from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
 from agent.messages.events import FROM_STORE, Delivery, MessageArrived, Now, VitalsMeasured
@@ -73,17 +74,6 @@ class Unjudged:
     emergency: str
     envelope: bytes
     asked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Counters by reason for the heartbeat, and the minute's allowance of reported refusals."""
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    minute_s: float = float("-inf")
-    reported: int = 0
-    answered: tuple[tuple[str, str], ...] = ()
-    """The newest (iss, jti) refused with a report: one outcome each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +181,11 @@ class Turn:
         again: bool = True,
         copies: tuple[Delivery, ...] = (),
     ) -> None:
-        """Store all of this in one transaction; deletions of delivered reports ride along, and so does the floor."""
+        """Store all of this in one transaction; what can wait rides along: deletions, the floor, an alarm."""
+        refusals, alarm = take_alarm(self.state.refusals, self.now.mono_s)
+        if alarm is not None:
+            self.state = replace(self.state, refusals=refusals)
+            writes = (*writes, self.report(alarm))
         outbox, received = take_received(self.state.outbox)
         if received:
             writes = (*writes, RemoveReports(received))
@@ -208,6 +202,4 @@ class Turn:
 
     def count(self, reason: Reason) -> None:
         """One more of this reason, for the heartbeat."""
-        refusals = self.state.refusals
-        counts = {**refusals.counts, reason.value: refusals.counts.get(reason.value, 0) + 1}
-        self.state = replace(self.state, refusals=replace(refusals, counts=counts))
+        self.state = replace(self.state, refusals=counted(self.state.refusals, reason))
