@@ -15,6 +15,11 @@ from agent.security import TrustStore, read_unproven, verify, verify_kept_trust,
 
 _log = logging.getLogger(__name__)
 
+_REVOKED = frozenset(
+    {Reason.UNKNOWN_KEY, Reason.WRONG_ISSUER, Reason.NOT_PERMITTED, Reason.NOT_ENOUGH_SIGNATURES, Reason.KEY_NOT_VALID}
+)
+"""What only a trust document brings about."""
+
 
 def trust_in_force(file: TrustStore, memory: ev.Memory) -> TrustStore:
     """The stored document, unless the trust file's version is higher; with every kid there ever was.
@@ -103,4 +108,9 @@ class Judge:
         found = verify_stored(envelope, trust=self._trust, addressee=self._addressee)
         if isinstance(found, VerifiedCommand):
             return ev.Standing(found)
-        return ev.Standing(None, f"{found.reason}: {found.detail}", damaged=found.reason is Reason.BAD_SIGNATURE)
+        return ev.Standing(
+            None,
+            f"{found.reason}: {found.detail}",
+            damaged=found.reason is Reason.BAD_SIGNATURE,
+            revoked=found.reason in _REVOKED,
+        )

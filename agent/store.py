@@ -50,6 +50,7 @@ from agent.messages.events import (
     StoredCommand,
     StoredDocument,
     StoredItem,
+    StoredStop,
 )
 
 MAX_OUTBOX_REPORTS = 10_000
@@ -87,6 +88,7 @@ _MIGRATIONS = (
     """
     CREATE TABLE documents (type TEXT, iss TEXT, version INTEGER NOT NULL, iat INTEGER NOT NULL, sha256 TEXT NOT NULL,
                             envelope BLOB, PRIMARY KEY (type, iss)) STRICT;
+    ALTER TABLE stops ADD COLUMN kids TEXT NOT NULL DEFAULT '';
     """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
@@ -107,8 +109,7 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     ForgetItem: ("DELETE FROM items WHERE item = :item",),
     KeepSetting: (
         """
-        INSERT INTO settings VALUES (:name, :value, :iat)
-        ON CONFLICT DO UPDATE SET value = excluded.value, iat = excluded.iat WHERE excluded.iat >= iat
+        INSERT OR REPLACE INTO settings VALUES (:name, :value, :iat)
         """,
     ),
     KeepTrust: (
@@ -118,7 +119,7 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     KeepDocument: ("INSERT OR REPLACE INTO documents VALUES (:type, :iss, :version, :iat, :sha256, :envelope)",),
     EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
-"""Each write's SQL, its members as named parameters. A setting older than the one kept changes nothing."""
+"""Each write's SQL, its members as named parameters. """
 
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_STORABLE = (sqlite3.Error, ValueError, OverflowError)
@@ -292,8 +293,9 @@ class _Ledger:
     def _write(self, write: Write) -> None:
         run = self._database.execute
         match write:
-            case RememberStop(item, iss, may, exp):
-                run("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (item, iss, " ".join(may), exp))
+            case RememberStop(item, iss, may, exp, kids):
+                row = item, iss, " ".join(may), exp, " ".join(kids)
+                run("INSERT OR REPLACE INTO stops (item, iss, may, exp, kids) VALUES (?, ?, ?, ?, ?)", row)
             case KeepNames(names):
                 self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", names)
             case AppendReport(claims):
@@ -376,7 +378,8 @@ def _read_memory(database: sqlite3.Connection) -> Memory:
         outbox_count=outbox_count,
         accepted=tuple(run("SELECT iss, jti, exp FROM accepted")),
         stops=tuple(
-            (item, iss, tuple(may.split()), exp) for item, iss, may, exp in run("SELECT item, iss, may, exp FROM stops")
+            StoredStop(item, iss, tuple(may.split()), exp, tuple(kids.split()))
+            for item, iss, may, exp, kids in run("SELECT item, iss, may, exp, kids FROM stops")
         ),
         items=tuple(StoredItem(*row) for row in items),
         settings=tuple(run("SELECT name, value, iat FROM settings")),

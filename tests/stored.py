@@ -20,7 +20,7 @@ from agent.messages.effects import (
     RemoveReports,
     Write,
 )
-from agent.messages.events import Memory, StoredCommand, StoredDocument, StoredItem
+from agent.messages.events import Memory, StoredCommand, StoredDocument, StoredItem, StoredStop
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Model:
     """What the tables should hold, in plain Python."""
 
     accepted: dict[tuple[str, str], int] = field(default_factory=dict)
-    stops: dict[tuple[str, str], tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    stops: dict[tuple[str, str], StoredStop] = field(default_factory=dict)
     items: dict[str, StoredItem] = field(default_factory=dict)
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
     unjudged: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class Model:
         match write:
             case RememberCommand(iss, jti, exp):
                 self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
-            case RememberStop(item, iss, may, exp):
-                self.stops[item, iss] = (may, exp)
+            case RememberStop(item, iss, may, exp, kids):
+                self.stops[item, iss] = StoredStop(item, iss, may, exp, kids)
             case ForgetCommands(before):
                 self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
-                self.stops = {key: kept for key, kept in self.stops.items() if kept[1] >= before}
+                self.stops = {key: kept for key, kept in self.stops.items() if kept.exp >= before}
             case AppendReport(claims):
                 self.outbox.append(claims.seq)
                 self.last_seq = claims.seq
@@ -66,8 +66,7 @@ class Model:
             case ForgetItem(item):
                 self.items.pop(item, None)
             case KeepSetting(name, value, iat):
-                if name not in self.settings or iat >= self.settings[name][1]:
-                    self.settings[name] = (value, iat)
+                self.settings[name] = (value, iat)
             case _:
                 self._write_lasting(write)
 
@@ -92,7 +91,7 @@ class Model:
             next_seq=self.last_seq + 1,
             outbox_count=len(self.outbox),
             accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
-            stops=tuple(sorted((*key, *kept) for key, kept in self.stops.items())),
+            stops=tuple(self.stops[key] for key in sorted(self.stops)),
             items=tuple(self.items.values()),
             settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),
             trust=self.trusts[max(self.trusts)] if self.trusts else None,

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from agent.messages import codec
 from agent.messages.effects import (
     AppendReport,
+    EndDocument,
     ForgetCommands,
     ForgetItem,
     ForgetUnjudged,
+    KeepDocument,
     KeepItem,
     KeepNames,
     KeepSetting,
@@ -31,7 +33,18 @@ from agent.messages.effects import (
     RemoveReports,
     Write,
 )
-from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead, StoredCommand, StoredItem
+from agent.messages.events import (
+    CommitFailed,
+    Committed,
+    DocumentType,
+    Event,
+    Memory,
+    OutboxRead,
+    StoredCommand,
+    StoredDocument,
+    StoredItem,
+    StoredStop,
+)
 from agent.messages.reports import Alarm, ReportClaims
 from agent.store import _MIGRATIONS, MAX_SET_ASIDE, Store, StoreError
 from tests.stored import Model
@@ -91,7 +104,10 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
         held.commit(
             1,
             RememberCommand("UBND", "jti-0000000000001", 500),
-            RememberStop("late", "UBND", ("play.normal", "stop"), 600),
+            RememberStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),
+            KeepDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy"),
+            KeepDocument("set_schedule", "UBND", 3, 90, "cd" * 32, b"a schedule"),
+            EndDocument("set_schedule", "UBND"),
             KeepItem("first", b"envelope 1", 100),
             KeepItem("second", b"envelope 2", 101),
             MarkStarted("first", 102.5),
@@ -105,11 +121,15 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             next_seq=2,
             outbox_count=1,
             accepted=(("UBND", "jti-0000000000001", 500),),
-            stops=(("late", "UBND", ("play.normal", "stop"), 600),),
+            stops=(StoredStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),),
             items=(StoredItem(b"envelope 1", 100, 102.5), StoredItem(b"envelope 2", 101, None)),
             settings=(("volume_percent", 70, 100),),
             trust=b"set_trust 2",
             names=(("operator", "O"), ("root", "R")),
+            documents=(
+                StoredDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy"),
+                StoredDocument("set_schedule", "UBND", 3, 90, "cd" * 32, None),
+            ),
         )
 
 
@@ -163,19 +183,21 @@ def test_commands_that_wait_are_read_in_the_order_in_which_they_came(path: Path)
 def test_what_expired_is_forgotten_and_what_ends_just_then_is_not(path: Path) -> None:
     with opened(path) as held:
         held.commit(1, *(RememberCommand("UBND", f"jti{exp}", exp) for exp in (98, 99, 100, 101)))
-        held.commit(2, RememberStop("a", "UBND", (), 99), RememberStop("b", "UBND", (), 100), ForgetCommands(100))
+        held.commit(
+            2, RememberStop("a", "UBND", (), 99, ()), RememberStop("b", "UBND", (), 100, ()), ForgetCommands(100)
+        )
     with opened(path) as held:
         assert [exp for _, _, exp in held.memory.accepted] == [100, 101]
-        assert held.memory.stops == (("b", "UBND", (), 100),)
+        assert held.memory.stops == (StoredStop("b", "UBND", (), 100),)
 
 
-@pytest.mark.parametrize(("iat", "kept"), [(99, 70), (100, 30), (101, 30)])
-def test_a_setting_older_than_the_one_kept_changes_nothing(path: Path, iat: int, kept: int) -> None:
+@pytest.mark.parametrize("iat", [99, 100, 101])
+def test_a_setting_replaces_the_one_kept_for_which_holds_is_not_decided_here(path: Path, iat: int) -> None:
     with opened(path) as held:
         held.commit(1, KeepSetting("volume_percent", 70, 100))
         assert held.commit(2, KeepSetting("volume_percent", 30, iat)) == Committed(2)
     with opened(path) as held:
-        assert held.memory.settings == (("volume_percent", kept, max(iat, 100)),)
+        assert held.memory.settings == (("volume_percent", 30, iat),)
 
 
 def test_a_sequence_number_is_never_given_twice_though_its_report_is_gone(path: Path) -> None:
@@ -359,9 +381,13 @@ NAMES = st.sampled_from(["a", "b", "c"])
 SMALL = st.integers(0, 20)
 
 
+KIDS = st.lists(st.sampled_from(["hd-root", "k.1"]), max_size=2).map(tuple)
+DOCUMENTS: st.SearchStrategy[DocumentType] = st.sampled_from(["set_schedule", "set_policy"])
 WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(RememberCommand, NAMES, NAMES, SMALL),
-    st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL),
+    st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL, KIDS),
+    st.builds(KeepDocument, DOCUMENTS, NAMES, SMALL, SMALL, NAMES, st.binary(max_size=4)),
+    st.builds(EndDocument, DOCUMENTS, NAMES),
     st.builds(ForgetCommands, SMALL),
     st.builds(KeepItem, NAMES, st.binary(max_size=4), SMALL),
     st.builds(MarkStarted, NAMES, st.floats(0, 1e10)),

@@ -38,15 +38,15 @@ fills the rest must not keep a flood warning out, nor its end."""
 def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     """A command whose signatures, dates and permissions hold: seen before, refused by circumstances, or accepted."""
     verified = event.verified
-    signers = ", ".join(verified.kids)
-    turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
-    forget_expired(turn)
     key = verified.iss, verified.jti
     if event.delivery.connection == ev.FROM_STORE:
         if key not in turn.state.unjudged:  # it has its outcome
             return
     elif take_copy(turn, key, event.delivery):
         return
+    signers = ", ".join(verified.kids)
+    turn.log(f"command {verified.jti} received: {len(verified.envelope)} bytes, signed by {signers}")
+    forget_expired(turn)
     dated = not isinstance(verified.command, SetTrust | Time)
     if dated and tk.is_forgotten(turn.state.timekeeping, verified.iat):
         refuse(turn, event, Reason.BEFORE_MEMORY, f"this node remembers since {turn.state.timekeeping.mark_s}")
@@ -54,9 +54,12 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
     if unjudged.needs_time(turn, verified):
         unjudged.keep(turn, event)
         return
-    # A stolen key that fills the table must not keep out its own revocation, which needs no such memory.
+    # A stolen key that fills the table must not keep out its own revocation, nor the time, by which the table empties:
+    # version and nonce are their replay protection.
     room = MAX_ACCEPTED - (0 if _is_about_emergencies(verified) else RESERVED)
-    if len(turn.state.accepted) >= room and not isinstance(verified.command, SetTrust):
+    if len(turn.state.accepted) >= room:
+        forget_expired(turn, after_s=0)
+    if len(turn.state.accepted) >= room and dated:
         refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{room} live commands are remembered already")
         return
     _OBEY[type(verified.command)](turn, event)
@@ -173,9 +176,11 @@ def _stop_unknown(turn: Turn, event: ev.CommandVerified, name: str) -> None:
     if len(turn.state.stops) >= room:
         refuse(turn, event, Reason.QUEUE_FULL, f"{room} stops are remembered already")
         return
-    remembered = RememberedStop(verified.may, verified.exp)
+    # Without the time no stop of an emergency is obeyed, not even before it comes.
+    may = verified.may if turn.trusted_s is not None else verified.may - {"play.emergency"}
+    remembered = RememberedStop(may, verified.exp, verified.kids)
     turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
-    write = do.RememberStop(name, verified.iss, tuple(sorted(verified.may)), verified.exp)
+    write = do.RememberStop(name, verified.iss, tuple(sorted(may)), verified.exp, verified.kids)
     accept(turn, event, write, detail=f"item {name} is not here; remembered")
 
 
@@ -220,6 +225,7 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
     learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
     turn.state = replace(turn.state, timekeeping=learnt)
     turn.log("clock trusted: time command")
+    settings.judge_dates(turn)
     accept(turn, event, *turn.mark())
     publish_state(turn)
 

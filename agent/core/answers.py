@@ -9,6 +9,7 @@ from typing import Final
 from agent.core.copies import take_copy
 from agent.core.pending import Consequence
 from agent.core.state import Turn
+from agent.core.timekeeping import FORGOTTEN_AFTER_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
@@ -21,7 +22,7 @@ MAX_REPORTED_REFUSALS: Final = 20
 
 ALLOWANCE_S: Final = 60.0
 
-MAX_ANSWERED: Final = 256
+MAX_ANSWERED: Final = 2_048
 """Refused commands remembered so that each gets one outcome."""
 
 
@@ -43,35 +44,62 @@ def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reas
     A command that waited for the time was acknowledged then: its outcome is owed, whatever the allowance.
     """
     turn.count(reason)
-    refusals = turn.state.refusals
     iss, jti = outcome.iss, outcome.jti
     if (iss, jti) in turn.state.unjudged:
+        _note_answer(turn, (iss, jti))
         turn.warn(f"command {jti} of {iss!r} refused, having waited: {reason}: {outcome.detail or ''}")
         turn.commit(turn.report(outcome), *_settle(turn, (iss, jti)))
         return
-    if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
-        refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
-    if (iss, jti) in refusals.answered or refusals.reported >= MAX_REPORTED_REFUSALS:
-        turn.state = replace(turn.state, refusals=refusals)
+    if (iss, jti) in turn.state.refusals.answered or not may_report(turn):
         turn.acknowledge(delivery)
         return
-    answered = (*refusals.answered, (iss, jti))[-MAX_ANSWERED:]
-    turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
+    _note_answer(turn, (iss, jti))
     turn.warn(f"command {jti} of {iss!r} refused: {reason}: {outcome.detail or ''}")
     turn.commit(turn.report(outcome), delivery=delivery, again=False)
 
 
-def forget_expired(turn: Turn) -> None:
-    """Replay memory and remembered stops last until their `exp` has passed by trusted time."""
+def may_report(turn: Turn) -> bool:
+    """Whether the minute's allowance of refusals is not used up."""
+    refusals = turn.state.refusals
+    return turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S or refusals.reported < MAX_REPORTED_REFUSALS
+
+
+def _note_answer(turn: Turn, key: tuple[str, str]) -> None:
+    refusals = turn.state.refusals
+    if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
+        refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
+    answered = (*refusals.answered, key)[-MAX_ANSWERED:]
+    turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
+
+
+def forget_expired(turn: Turn, after_s: int = FORGOTTEN_AFTER_S) -> None:
+    """Remembered stops last until their `exp` has passed by trusted time, replay memory somewhat longer."""
     trusted_s = turn.trusted_s
     if trusted_s is None:
         return
-    state = turn.state
-    if any(exp < trusted_s for exp in state.accepted.values()):
-        state = replace(state, accepted={key: exp for key, exp in state.accepted.items() if exp >= trusted_s})
+    state, cut_s = turn.state, int(trusted_s) - after_s
+    if any(exp < cut_s for exp in state.accepted.values()):
+        timekeeping = replace(state.timekeeping, forgotten_s=max(state.timekeeping.forgotten_s, cut_s))
+        accepted = {key: exp for key, exp in state.accepted.items() if exp >= cut_s}
+        state = replace(state, accepted=accepted, timekeeping=timekeeping)
     if any(stop.exp < trusted_s for stop in state.stops.values()):
         state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
     turn.state = state
+
+
+def forget_stops_of_removed_keys(turn: Turn) -> None:
+    """A key that is removed ends nothing any more."""
+    known = {key.kid for key in turn.state.trust.document.keys}
+    stops = {key: stop for key, stop in turn.state.stops.items() if known.issuperset(stop.kids)}
+    if len(stops) != len(turn.state.stops):
+        turn.warn(f"{len(turn.state.stops) - len(stops)} remembered stops are forgotten: their keys were removed")
+        turn.state = replace(turn.state, stops=stops)
+
+
+def _forgetting(turn: Turn) -> tuple[do.Write, ...]:
+    """What the disk may forget as well, and that it has."""
+    forgotten_s = turn.state.timekeeping.forgotten_s
+    return (do.ForgetCommands(forgotten_s), do.KeepSetting("forgotten", forgotten_s, 0)) if forgotten_s else ()
 
 
 def accept(
@@ -92,11 +120,9 @@ def accept(
     known = {**turn.state.accepted, (verified.iss, verified.jti): exp}
     turn.state = replace(turn.state, accepted=known)
     outcome = CommandOutcome(verified.iss, verified.jti, "accepted", None, detail or UNSET)
-    memory: list[do.Write] = [do.RememberCommand(verified.iss, verified.jti, exp)]
-    if turn.trusted_s is not None:
-        memory.append(do.ForgetCommands(int(turn.trusted_s)))
     turn.commit(
-        *memory,
+        do.RememberCommand(verified.iss, verified.jti, exp),
+        *_forgetting(turn),
         *writes,
         *_settle(turn, (verified.iss, verified.jti)),
         turn.report(outcome),

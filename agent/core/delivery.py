@@ -140,7 +140,10 @@ def retry_commits(turn: Turn) -> None:
 
 
 def _is_over(turn: Turn, write: do.Write) -> bool:
-    """Whether this would keep an item that has its record already: it would sound again after the next start."""
+    """Whether this would keep an item that has its record already, or a setting that a newer one has replaced."""
+    if isinstance(write, do.KeepSetting):
+        present = {"volume_percent": turn.state.volume, "muted": turn.state.muted}.get(write.name)
+        return present is not None and write.iat < present.iat
     if not isinstance(write, do.KeepItem | do.MarkStarted):
         return False
     item = prog.find(turn.state.programme, write.item)

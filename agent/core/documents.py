@@ -59,17 +59,19 @@ def take_up(turn: Turn, found: ev.RestoredDocument) -> None:
     _keep(turn, key, kept)
     if standing is not None and standing.damaged:
         turn.warn(f"{stored.type} of {stored.iss!r} is not obeyed: the disk has altered it; send a higher version")
-    elif standing is not None and standing.verified is None:
+    elif standing is not None and standing.revoked:
         _end(turn, key, kept, standing.detail)
+    elif standing is not None and standing.verified is None:
+        turn.warn(f"{stored.type} of {stored.iss!r} is not obeyed while this lasts: {standing.detail}")
 
 
 def judged(turn: Turn, key: DocumentKey, standing: ev.Standing) -> None:
     """A new trust document has spoken: whatever no longer has its signatures ends."""
     kept = turn.state.documents[key]
-    if standing.verified is None:
-        _end(turn, key, kept, standing.detail)
-    else:
+    if standing.verified is not None:
         _keep(turn, key, replace(kept, verified=standing.verified))
+    else:
+        _end(turn, key, kept, standing.detail)
 
 
 def envelopes(turn: Turn) -> tuple[tuple[DocumentKey, bytes], ...]:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from agent.core import attempts, documents
 from agent.core import outbox as box
 from agent.core import programme as prog
+from agent.core.answers import forget_stops_of_removed_keys
 from agent.core.heartbeat import describe, publish_state
 from agent.core.pending import Setting
 from agent.core.programme import Item, Outcome
+from agent.core.settings import judge_dates
 from agent.core.state import RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -26,6 +28,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         floor_s=max(state.timekeeping.floor_s, kept_s),
         kept_s=kept_s,
         mark_s=None if mark is None else mark.value,
+        forgotten_s=settings.get("forgotten", Setting(0)).value,
     )
     turn.state = replace(
         state,
@@ -35,13 +38,15 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
-        stops={(item, iss): RememberedStop(frozenset(may), exp) for item, iss, may, exp in event.stops},
+        stops={(stop.item, stop.iss): RememberedStop(frozenset(stop.may), stop.exp, stop.kids) for stop in event.stops},
         unjudged={
             (each.iss, each.jti): Unjudged(number, each.emergency, each.envelope)
             for number, each in enumerate(event.unjudged)
         },
         status_due_s=turn.now.mono_s,
     )
+    forget_stops_of_removed_keys(turn)
+    judge_dates(turn)
     for restored in event.items:
         _take_up(turn, restored)
     for found in event.documents:

@@ -18,6 +18,7 @@ from agent.core.heartbeat import beat, on_vitals, publish_state, tell_status, wi
 from agent.core.pending import Setting
 from agent.core.playout import advance
 from agent.core.programme import Stage
+from agent.core.settings import judge_dates
 from agent.core.state import NodeSettings, State, Trust, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -56,6 +57,7 @@ def step(state: State, event: ev.Event, now: ev.Now) -> tuple[State, tuple[do.Ef
     if handler is not None:
         handler(turn, event)
     if turn.state.restored:
+        _begin_memory_anew(turn)
         _carry_clock(turn)
         unjudged.judge(turn)
         _run_due(turn)
@@ -122,11 +124,22 @@ def _observe_clock(turn: Turn) -> None:
     turn.state = replace(turn.state, timekeeping=tk.observe(turn.state.timekeeping, turn.now))
     if not was_trusted and turn.trusted_s is not None and turn.state.restored:
         turn.log(f"clock trusted: {turn.state.timekeeping.evidence}")
+        judge_dates(turn)
         publish_state(turn)
     if turn.trusted_s is not None and turn.state.restored and turn.state.timekeeping.mark_s is None:
         timekeeping = replace(turn.state.timekeeping, mark_s=int(turn.trusted_s))
         turn.state = replace(turn.state, timekeeping=timekeeping)
         turn.log(f"the store began empty: orders issued before {timekeeping.mark_s} are refused")
+        turn.commit(*turn.mark())
+    if turn.state.restored:
+        _begin_memory_anew(turn)
+
+
+def _begin_memory_anew(turn: Turn) -> None:
+    """The time was set back beyond what is remembered."""
+    if tk.is_set_back(turn.state.timekeeping, turn.now):
+        turn.state = replace(turn.state, timekeeping=tk.begin_anew(turn.state.timekeeping, turn.now))
+        turn.warn(f"the time was set back: orders issued before {turn.state.timekeeping.mark_s} are refused")
         turn.commit(*turn.mark())
 
 
@@ -144,6 +157,7 @@ def _on_clock_found(turn: Turn, event: ev.ClockFound) -> None:
         return
     turn.state = replace(turn.state, timekeeping=found)
     turn.log(f"clock trusted: kept since {event.evidence}")
+    judge_dates(turn)
     publish_state(turn)
 
 

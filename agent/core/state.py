@@ -61,6 +61,8 @@ class RememberedStop:
 
     may: frozenset[str]
     exp: int
+    kids: tuple[str, ...] = ()
+    """The keys that ordered it: where one is removed, it counts no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,10 @@ class Turn:
             self.do(Acknowledge(delivery))
 
     def mark(self) -> tuple[Write, ...]:
-        """The write that keeps the mark, if there is one. No `iat` orders these: the roots may lower it."""
-        mark_s = self.state.timekeeping.mark_s
-        return () if mark_s is None else (KeepSetting("mark", mark_s, 0),)
+        """What keeps the mark, if there is one, and how far was forgotten. No `iat` orders these: both may go back."""
+        timekeeping = self.state.timekeeping
+        forgotten = KeepSetting("forgotten", timekeeping.forgotten_s, 0)
+        return (forgotten,) if timekeeping.mark_s is None else (KeepSetting("mark", timekeeping.mark_s, 0), forgotten)
 
     def report(self, report: AnyReport) -> Write:
         """Put a report into the outbox: the write that keeps it, numbered."""

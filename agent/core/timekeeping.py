@@ -4,6 +4,7 @@ Trusted time is CLOCK_BOOTTIME plus an offset that only evidence sets: the kerne
 signed `time` command that answers this node's nonce. A step of the wall clock without new evidence changes nothing.
 The floor is the latest instant that has surely passed; no `iat` raises it, except in an accepted `time`. The mark is
 the first trusted time of a store that began empty: of what was ordered before, nobody remembers whether it was obeyed.
+It moves where the time is set back to before what has been forgotten: then nobody remembers either.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +19,15 @@ FLOOR_KEPT_EVERY_S: Final = 3_600
 """How far the stored floor may lag (protocol section 6). It rides on every transaction; alone it is written this
 seldom, because an SD card wears."""
 
+
+MAX_NONCES: Final = 64
+"""One a second for a minute: whoever makes a node publish new ones does not keep the answer to an earlier one out."""
+
+FORGOTTEN_AFTER_S: Final = 3_600
+"""A command is remembered so much longer than its `exp`: a clock that is corrected by less brings nothing back."""
+
+ROOTED: Final = "time command of the roots"
+"""Evidence that outranks a time server which says otherwise, until the machine reboots."""
 
 CARRIED_WITHIN_S: Final = 0.1
 """How far what the next process would take up may be off: NTP slews by 0.5 ms a second at most, steps by more."""
@@ -36,11 +46,18 @@ class Timekeeping:
     floor_s: int
     offset_s: float | None = None
     evidence: str = "none"
-    nonce: str | None = None
-    nonce_at_s: float = float("-inf")
+    nonces: tuple[tuple[str, float], ...] = ()
+    """Published less than a minute ago, each with its instant; the newest last."""
+    forgotten_s: int = 0
+    """Of accepted commands whose `exp` lies before it, some are forgotten."""
     kept_s: int = 0
     mark_s: int | None = None
     carried_s: float = float("nan")
+
+    @property
+    def nonce(self) -> str | None:
+        """The nonce to publish."""
+        return self.nonces[-1][0] if self.nonces else None
 
 
 def trusted_s(timekeeping: Timekeeping, now: Now) -> float | None:
@@ -56,12 +73,30 @@ def best_s(timekeeping: Timekeeping, now: Now) -> float:
 
 def observe(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     """Take the kernel's (or the configuration's) word where it is given; let the floor follow trusted time."""
-    if now.synchronised:
+    if now.synchronised and not _is_overruled(timekeeping, now):
         timekeeping = replace(timekeeping, offset_s=now.wall_s - now.mono_s, evidence="kernel")
     trusted = trusted_s(timekeeping, now)
     if trusted is not None and int(trusted) > timekeeping.floor_s:
         timekeeping = replace(timekeeping, floor_s=int(trusted))
     return timekeeping
+
+
+def _is_overruled(timekeeping: Timekeeping, now: Now) -> bool:
+    """Whether the roots have said another time than the kernel says."""
+    trusted = trusted_s(timekeeping, now)
+    return timekeeping.evidence == ROOTED and trusted is not None and abs(now.wall_s - trusted) > NONCE_LIFE_S
+
+
+def is_set_back(timekeeping: Timekeeping, now: Now) -> bool:
+    """Whether commands are forgotten that are not over yet: what was obeyed by a clock ahead could be obeyed again."""
+    trusted = trusted_s(timekeeping, now)
+    return trusted is not None and trusted < timekeeping.forgotten_s
+
+
+def begin_anew(timekeeping: Timekeeping, now: Now) -> Timekeeping:
+    """The memory begins at this instant: what was ordered before is refused, whether it was obeyed or not."""
+    trusted = int(best_s(timekeeping, now))
+    return replace(timekeeping, mark_s=trusted, forgotten_s=trusted)
 
 
 def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> Timekeeping:
@@ -99,30 +134,31 @@ def is_wall_behind(timekeeping: Timekeeping, now: Now) -> bool:
 
 
 def draw_nonce(timekeeping: Timekeeping, now: Now) -> Timekeeping:
-    """A new nonce, about to be published; the one before no longer counts."""
-    return replace(timekeeping, nonce=f"{now.entropy:032x}", nonce_at_s=now.mono_s)
+    """A new nonce, about to be published; those of the last minute still count."""
+    fresh = tuple(each for each in timekeeping.nonces if now.mono_s - each[1] <= NONCE_LIFE_S)
+    return replace(timekeeping, nonces=(*fresh, (f"{now.entropy:032x}", now.mono_s))[-MAX_NONCES:])
 
 
 def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
-    """Whether a `time` command answers the nonce that is out, in time."""
-    return nonce == timekeeping.nonce and now.mono_s - timekeeping.nonce_at_s <= NONCE_LIFE_S
+    """Whether a `time` command answers a nonce that is out, in time."""
+    return any(nonce == each and now.mono_s - at_s <= NONCE_LIFE_S for each, at_s in timekeeping.nonces)
 
 
 def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
-    """Believe a `time` command: the time is its `iat`; the nonce is used up.
+    """Believe a `time` command: the time is its `iat`; the nonces are used up.
 
-    Only the roots may lower the floor. By the time that was believed until then, commands have been forgotten whose
-    `exp` is still to come: nobody can tell any more whether what was issued before now has been obeyed. So the mark
-    moves to now, down from a clock as wrong, or up from when the store began.
+    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong; a time below the floor
+    that others say is known to be wrong, and the floor is nearer to the truth.
     """
     mark_s = timekeeping.mark_s
-    if lowers_floor and mark_s is not None and (iat < mark_s or iat < best_s(timekeeping, now)):
-        mark_s = iat
+    if lowers_floor and mark_s is not None:
+        mark_s = min(mark_s, iat)
+    told_s = iat if lowers_floor else max(iat, timekeeping.floor_s)
     return replace(
         timekeeping,
-        offset_s=iat - now.mono_s,
-        evidence="time command",
-        nonce=None,
-        floor_s=iat if lowers_floor else max(timekeeping.floor_s, iat),
+        offset_s=told_s - now.mono_s,
+        evidence=ROOTED if lowers_floor else "time command",
+        nonces=(),
+        floor_s=told_s,
         mark_s=mark_s,
     )

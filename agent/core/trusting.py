@@ -22,6 +22,19 @@ from agent.messages.trust import TrustDocument, fingerprint, names_used
 MAX_HELD: Final = 8
 """Messages held while a document is being stored: the receive maximum, so an honest broker has no more on their way."""
 
+_MAY_CHANGE: Final = frozenset(
+    {
+        Reason.UNKNOWN_KEY,
+        Reason.KEY_NOT_VALID,
+        Reason.WRONG_ISSUER,
+        Reason.NOT_PERMITTED,
+        Reason.NOT_ENOUGH_SIGNATURES,
+        Reason.STALE_VERSION,
+        Reason.BAD_TRUST,
+    }
+)
+"""What the keys of the next document may say otherwise; noise is noise under any keys."""
+
 COPIES_COME_FOR_S: Final = 7 * 86_400
 """The session's expiry: so long may the broker bring a copy, whose `exp`, which is not asked, may be long past."""
 
@@ -45,7 +58,8 @@ def set_trust(turn: Turn, event: ev.CommandVerified) -> None:
 def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
     """Held while the keys that refused it are about to change, otherwise answered."""
     trust = turn.state.trust
-    if event.message is not None and trust.changing and len(trust.held) < MAX_HELD:
+    held = trust.changing and event.reason in _MAY_CHANGE and len(trust.held) < MAX_HELD
+    if event.message is not None and held:
         turn.state = replace(turn.state, trust=replace(trust, held=(*trust.held, event.message)))
     elif event.delivery.connection == ev.FROM_STORE:
         unjudged.on_refused(turn, event)
@@ -58,6 +72,7 @@ def come_into_force(turn: Turn, document: TrustDocument) -> None:
     held = turn.state.trust.held
     turn.state = replace(turn.state, trust=Trust(document, fingerprint(document)))
     turn.log(f"trust version {document.version} is in force, SHA-256 {turn.state.trust.sha256}")
+    answers.forget_stops_of_removed_keys(turn)
     turn.do(do.TakeTrust(document, _orders(turn)), *map(do.JudgeAgain, held))
     publish_state(turn)
 

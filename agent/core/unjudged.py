@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import programme as prog
-from agent.core.answers import answer_refused, refuse
+from agent.core.answers import answer_refused, may_report, refuse
 from agent.core.state import Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -30,16 +30,24 @@ def needs_time(turn: Turn, verified: VerifiedCommand) -> bool:
 
 
 def keep(turn: Turn, event: ev.CommandVerified) -> None:
-    """Store it, then acknowledge it. Where too many wait, the oldest goes that is about no emergency."""
+    """Store it, then acknowledge it. Where too many wait, the oldest goes that is about no emergency.
+
+    About an emergency is only what a key says that may raise one: a stolen laptop's stops must not push out the warning
+    that they name.
+    """
     verified = event.verified
-    emergency = _emergency_of(turn, verified.command)
+    key = verified.iss, verified.jti
+    if key in turn.state.refusals.answered:  # it has its outcome: displaced, and sent again
+        turn.count(Reason.REPLAYED)
+        turn.acknowledge(event.delivery)
+        return
+    emergency = _emergency_of(turn, verified.command) if "play.emergency" in verified.may else ""
     waiting = turn.state.unjudged
     if len(waiting) >= MAX_UNJUDGED:
-        if not emergency and all(each.emergency for each in waiting.values()):
-            refuse(turn, event, Reason.CLOCK_UNTRUSTED, f"{MAX_UNJUDGED} emergencies wait for the time already")
+        if not emergency and (all(each.emergency for each in waiting.values()) or not may_report(turn)):
+            refuse(turn, event, Reason.CLOCK_UNTRUSTED, f"{MAX_UNJUDGED} commands wait for the time already")
             return
         _displace(turn, min(waiting, key=lambda key: (bool(waiting[key].emergency), waiting[key].number)))
-    key = verified.iss, verified.jti
     number = 1 + max((each.number for each in turn.state.unjudged.values()), default=0)
     kept = {**turn.state.unjudged, key: Unjudged(number, emergency, verified.envelope)}
     turn.state = replace(turn.state, unjudged=kept)

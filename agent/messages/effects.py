@@ -98,6 +98,7 @@ class RememberStop:
     iss: str
     may: tuple[str, ...]
     exp: int
+    kids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class ForgetItem:
 
 @dataclass(frozen=True, slots=True)
 class KeepSetting:
-    """`volume_percent`, `muted`, `floor` or `mark`, and the `iat` that set it."""
+    """`volume_percent`, `muted`, `floor`, `mark` or `forgotten`, and the `iat` that set it."""
 
     name: str
     value: int

@@ -111,12 +111,14 @@ class CommandRefused:
 class Standing:
     """What today's keys say of an order accepted earlier: verified anew, or None and why not.
 
-    `damaged` if it is a known key's order no longer: the disk has altered it.
+    `damaged` if it is a known key's order no longer: the disk has altered it. `revoked` if its keys are not there any
+    more, or may no longer order it; otherwise it is this node that has changed, and may change back.
     """
 
     verified: VerifiedCommand | None
     detail: str = ""
     damaged: bool = False
+    revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,17 @@ class StoredCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredStop:
+    """A stop that awaits its item: what its keys could end, and who they are."""
+
+    item: str
+    iss: str
+    may: tuple[str, ...]
+    exp: int
+    kids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDocument:
     """An authority's schedule or policy as the store keeps it; without envelope it was revoked."""
 
@@ -167,7 +180,7 @@ class Memory:
     next_seq: int
     outbox_count: int
     accepted: tuple[tuple[str, str, int], ...]
-    stops: tuple[tuple[str, str, tuple[str, ...], int], ...]
+    stops: tuple[StoredStop, ...]
     items: tuple[StoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
     trust: bytes | None = None
@@ -211,11 +224,10 @@ class Restored:
     outbox_count: int
     accepted: tuple[tuple[str, str, int], ...]
     """(iss, jti, exp) of accepted commands."""
-    stops: tuple[tuple[str, str, tuple[str, ...], int], ...]
-    """(item, iss, may, exp) of stops that await their item."""
+    stops: tuple[StoredStop, ...]
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
-    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`."""
+    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`."""
     unjudged: tuple[StoredCommand, ...] = ()
     """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
     documents: tuple[RestoredDocument, ...] = ()

@@ -114,7 +114,9 @@ class Pole:
         """Start with a store that nobody has used."""
         return self.start(self.judge.restored(self.stored.memory()))
 
-    def after_power_cut(self, off_s: float = 60.0, *, wall_s: float = 0.0, synchronised: bool = False) -> "Pole":
+    def after_power_cut(
+        self, off_s: float = 60.0, *, wall_s: float = 0.0, synchronised: bool = False, known_as: str = "hd-03"
+    ) -> "Pole":
         """The same pole `off_s` later, with what its store holds; its wall clock begins at `wall_s` (1970: no chip)."""
         again = Pole(
             self.settings,
@@ -127,6 +129,9 @@ class Pole:
         )
         again.world_offset_s = self.world_s + off_s - BOOTED_S
         again.wall_offset_s = wall_s - BOOTED_S
+        again.judge = Judge(
+            TrustStore(again.trust, site=self.settings.site), Addressee("hoang-dao", known_as, frozenset())
+        )
         return again.start(again.judge.restored(self.stored.memory()))
 
     def connect(self) -> "Pole":

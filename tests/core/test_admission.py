@@ -29,7 +29,8 @@ def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-ref
 def restored_with(*commands: VerifiedCommand, started_at: float | None = None) -> ev.Restored:
     items = tuple(ev.RestoredItem(each, int(each.iat), started_at) for each in commands)
     accepted = tuple((each.iss, each.jti, each.exp) for each in commands)
-    return ev.Restored(41, 3, accepted, (("early", "commune", ("play.normal", "stop"), 1_790_003_600),), items, ())
+    early = ev.StoredStop("early", "commune", ("play.normal", "stop"), 1_790_003_600)
+    return ev.Restored(41, 3, accepted, (early,), items, ())
 
 
 def test_a_copy_of_an_accepted_command_is_acknowledged_and_counted_and_nothing_else() -> None:
@@ -64,6 +65,9 @@ def test_replay_memory_survives_a_restart_until_exp() -> None:
     assert after.state.refusals.counts == {"replayed": 1}
     after.run(120.0)
     after.order(SetVolume(5))
+    assert ("commune", "jti-old-0000000001") in after.state.accepted, "for an hour more: clocks are corrected"
+    after.run(3_600.0)
+    after.order(SetVolume(6))
     assert ("commune", "jti-old-0000000001") not in after.state.accepted
 
 
@@ -332,6 +336,7 @@ def test_a_stale_or_foreign_nonce_proves_nothing() -> None:
     assert pole.outcome(foreign).reason is Reason.BAD_NONCE
     pole.run(59.0)
     pole.tell(ev.VitalsMeasured(None, 1.0, 0.0, 1))  # a heartbeat draws a new nonce
+    pole.run(2.0)
     assert pole.outcome(pole.order(Time(nonce))).reason is Reason.BAD_NONCE
     assert node.clock_view(pole.state, pole.now)[0] is None
 

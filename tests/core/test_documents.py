@@ -219,6 +219,14 @@ class TestVersions:
         hear(again, document(7), jti="once-more", iat=NOW + 100)
         assert outcome(again, "once-more").reason is Reason.STALE_VERSION
 
+    def test_a_node_that_leaves_a_group_and_comes_back_has_it_again(self, document: Document) -> None:
+        pole = started()
+        hear(pole, document(7), jti="first")
+        elsewhere = pole.after_power_cut(synchronised=True, wall_s=NOW + 120.0, known_as="hd-99").connect()
+        assert seen(elsewhere) == []
+        again = elsewhere.after_power_cut(synchronised=True, wall_s=NOW + 240.0).connect()
+        assert seen(again) == seen(pole)
+
     def test_authorities_are_bounded(self, document: Document) -> None:
         keys = [Key(f"k-{n}", f"authority {n}", may=CLERK.may) for n in range(MAX_AUTHORITIES + 1)]
         pole = started(document=trust(1, *keys))

@@ -1,11 +1,13 @@
 """Clocks that are wrong, late, absent or lying: what sounds, what waits, and what the card remembers of the time."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from agent.core import node
+from agent.core.state import MAX_ACCEPTED
 from agent.core.timekeeping import FLOOR_KEPT_EVERY_S
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -29,12 +31,12 @@ def flood(pole: Pole, life_s: int = 3_600) -> bytes:
     return bulletin(pole, "flood", CHAIR, life_s, "emergency")
 
 
-def time_told(pole: Pole, key: Key = CHAIR, ahead_s: int = 0) -> bytes:
+def time_told(pole: Pole, key: Key = CHAIR, ahead_s: int = 0, life_s: int = 60) -> bytes:
     """The time, by a sender whose clock is right (or ahead), to the nonce that the node published last."""
     states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
     now_s = int(pole.world_s) + ahead_s
     command = {"type": "time", "nonce": claims_of(states[-1])["nonce"]}
-    return order(command, key, jti=f"jti-of-time-{now_s}", iat=now_s, exp=now_s + 60)
+    return order(command, key, jti=f"jti-of-time-{now_s}", iat=now_s, exp=now_s + life_s)
 
 
 def jump(pole: Pole, by_s: float) -> None:
@@ -295,6 +297,85 @@ def test_the_roots_who_set_a_clock_back_do_not_bring_back_what_was_played() -> N
     again.hear(bulletin(again, "a-new-one"))
     again.run(60.0)
     assert sounded(again) == ["flood", "a-new-one"]
+
+
+def test_a_time_below_the_floor_is_known_to_be_wrong_and_brings_nothing_back() -> None:
+    """A control server whose clock is slow by hours, and an emergency that this pole never saw."""
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    heard, unheard = flood(pole, life_s=3_600), bulletin(pole, "unheard", CHAIR, 3_600, "emergency")
+    pole.hear(heard)
+    pole.run(3 * 3_600.0)
+    pole.hear(bulletin(pole, "later"))
+    pole.run(60.0)
+    again = pole.after_power_cut().connect()
+    again.hear(time_told(again, ahead_s=-9_000, life_s=86_400))
+    again.run(5.0)
+    now_s = trusted_s(again)
+    assert now_s is not None
+    assert again.state.timekeeping.floor_s - 1 <= now_s <= again.world_s
+    again.hear(heard)
+    again.hear(unheard)
+    again.run(60.0)
+    assert sounded(again) == ["flood", "later"]
+
+
+def test_a_time_server_that_goes_back_brings_nothing_back_that_was_forgotten() -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    heard = flood(pole, life_s=86_400)
+    pole.hear(heard)
+    pole.run(60.0)
+    jump(pole, 2 * 86_400.0)
+    pole.hear(
+        order({"type": "report_now"}, CHAIR, jti="jti-that-makes-it-forget", iat=pole.wall_s, exp=pole.wall_s + 600)
+    )
+    pole.run(60.0)
+    jump(pole, -2 * 86_400.0)
+    pole.run(1.0)
+    pole.hear(heard)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+    assert reasons(pole)[-1] is Reason.BEFORE_MEMORY
+    pole.hear(bulletin(pole, "a-new-one"))
+    pole.run(60.0)
+    assert sounded(pole) == ["flood", "a-new-one"], "and the pole goes on"
+
+
+def test_a_time_server_does_not_overrule_the_roots() -> None:
+    pole = make_pole().start().connect()
+    jump(pole, TWO_YEARS_S)
+    pole.run(5.0)
+    pole.hear(time_told(pole, ROOT))
+    pole.run(5.0)
+    assert trusted_s(pole) == pytest.approx(pole.world_s, abs=60.0)
+    jump(pole, -TWO_YEARS_S)
+    pole.run(5.0)
+    assert trusted_s(pole) == pytest.approx(pole.world_s)
+    assert pole.state.timekeeping.evidence == "kernel", "they agree"
+
+
+def test_whoever_makes_a_pole_publish_nonces_does_not_keep_the_time_out() -> None:
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    answer = time_told(pole)
+    for number in range(30):
+        now_s = int(pole.world_s)
+        pole.hear(order({"type": "report_now"}, OPERATOR, jti=f"jti-of-report-{number:06}", iat=now_s, exp=now_s + 60))
+        pole.run(1.0)
+    pole.hear(answer)
+    pole.run(1.0)
+    assert trusted_s(pole) is not None
+
+
+def test_a_full_memory_does_not_keep_out_the_time_by_which_it_empties() -> None:
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    table = {("commune operator", f"jti-{number:012d}"): NOW + 60 for number in range(MAX_ACCEPTED)}
+    pole.state = replace(pole.state, accepted=table)
+    pole.run(2 * 86_400.0)
+    pole.hear(flood(pole))
+    pole.tell(ev.VitalsMeasured(None, 1.0, 0.0, 1))
+    now_s, nonce = int(pole.world_s), pole.state.timekeeping.nonce  # told in that heartbeat
+    pole.hear(order({"type": "time", "nonce": nonce}, CHAIR, jti="jti-of-the-time-told", iat=now_s, exp=now_s + 60))
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
 
 
 def test_a_mark_from_a_clock_in_2099_is_lowered_by_the_roots_with_the_floor() -> None:

@@ -13,7 +13,7 @@ from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import TrustDocument, fingerprint, names_used
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
-from tests.signing import CHAIR, DEFENCE, NOW, OPERATOR, Key, order, play
+from tests.signing import CHAIR, DEFENCE, NOW, OPERATOR, STRANGER, Key, order, play
 from tests.test_set_trust import A, B, change, trust
 
 ONE = trust(1, OPERATOR, CHAIR)
@@ -105,11 +105,26 @@ def test_what_cannot_be_stored_does_not_come_into_force_and_may_come_again() -> 
 def test_what_is_held_is_bounded() -> None:
     pole = started(Behaviour(commit_s=1.0))
     pole.hear(to(trust(2, CHAIR)))
-    for _ in range(MAX_HELD + 5):
+    for number in range(MAX_HELD + 5):
         pole.hear(b"noise")
-    assert (len(pole.state.trust.held), len(pole.acknowledged)) == (MAX_HELD, 5)
+        pole.hear(order(play(), STRANGER, jti=f"of-a-stranger-{number:04}"))
+    assert (len(pole.state.trust.held), len(pole.acknowledged)) == (MAX_HELD, MAX_HELD + 10)
     pole.run(2.0)
-    assert len(pole.acknowledged) == MAX_HELD + 6
+    assert len(pole.acknowledged) == 2 * MAX_HELD + 11
+
+
+def test_a_removed_key_ends_nothing_that_comes_later() -> None:
+    pole = started(before=trust(1, CHAIR, DEFENCE))
+    pole.hear(order({"type": "stop", "item": "flood", "reason": "x"}, CHAIR, jti="an-early-stop-of-a-thief"))
+    pole.run(1.0)
+    pole.hear(to(trust(2, DEFENCE)))
+    pole.run(1.0)
+    again = pole.after_power_cut(synchronised=True, wall_s=NOW + 60.0).connect()
+    for each in (pole, again):
+        each.hear(order(play(kind="emergency", item="flood"), DEFENCE, jti="a-true-flood-warning"))
+        each.run(30.0)
+        assert [(record.item, record.result) for record in each.records] == [("flood", "played")]
+        each.reports.clear()
 
 
 def test_a_full_replay_table_does_not_keep_out_a_revocation() -> None:

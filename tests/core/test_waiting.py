@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.core.answers import MAX_REPORTED_REFUSALS
 from agent.core.unjudged import MAX_UNJUDGED
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -185,6 +186,41 @@ def test_where_all_are_emergencies_another_displaces_the_oldest_and_nothing_else
     assert [each.emergency for each in pole.stored.unjudged.values()][-1] == "one-more"
 
 
+def test_the_stops_of_a_key_that_may_raise_no_emergency_push_no_warning_out() -> None:
+    pole = blind()
+    pole.hear(flood())
+    for number in range(MAX_UNJUDGED + 10):
+        pole.hear(order(STOP_FLOOD, OPERATOR, jti=f"jti-of-a-stop-{number:06}", iat=NOW, exp=NOW + 3_600))
+    pole.run(1.0)
+    assert "flood" in [each.emergency for each in pole.stored.unjudged.values()]
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    assert [(record.item, record.result) for record in pole.records] == [("flood", "played")]
+
+
+def test_what_was_displaced_and_comes_again_is_counted_and_nothing_else() -> None:
+    """A broker that brings 65 recorded orders in turn must not wear the card."""
+    pole = blind()
+    recorded = [said(f"item-{number}") for number in range(MAX_UNJUDGED + 1)]
+    for _ in range(20):
+        for envelope in recorded:
+            pole.hear(envelope)
+        pole.run(61.0)
+    told = [report for report in pole.reports if isinstance(report, CommandOutcome)]
+    assert len(told) == len({each.jti for each in told}) == 1
+    assert len(pole.of(do.Commit)) < 2 * len(recorded)
+
+
+def test_so_many_a_minute_are_displaced_and_no_more_but_an_emergency_always_finds_room() -> None:
+    pole = blind()
+    for number in range(MAX_UNJUDGED + 100):
+        pole.hear(said(f"item-{number}"))
+    pole.hear(flood())
+    pole.run(1.0)
+    assert len(outcomes(pole)) == MAX_REPORTED_REFUSALS + 1
+    assert "flood" in [each.emergency for each in pole.stored.unjudged.values()]
+
+
 def test_all_that_waited_get_their_outcome_whatever_a_minute_allows() -> None:
     pole = blind()
     for number in range(MAX_UNJUDGED):
@@ -197,6 +233,32 @@ def test_all_that_waited_get_their_outcome_whatever_a_minute_allows() -> None:
 
 
 # Silence, and whose orders count --------------------------------------------------------------------------------------
+
+
+def test_what_was_obeyed_without_the_time_and_dated_ahead_binds_no_longer_than_now() -> None:
+    pole = blind()
+    ahead = NOW + 2 * 365 * 86_400
+    pole.hear(order({"type": "set_mute", "muted": True}, jti="jti-of-a-mute-of-2028", iat=ahead, exp=ahead + 600))
+    pole.hear(order({**STOP_FLOOD, "item": "tin"}, jti="jti-of-a-stop-of-2028", iat=ahead, exp=ahead + 600))
+    pole.run(1.0)
+    assert pole.state.muted.value == 1
+    pole.learn_from_the_network()
+    pole.run(60.0)
+    pole.hear(order(UNMUTE, jti="jti-of-the-unmuting", iat=NOW + 60, exp=NOW + 600))
+    pole.hear(said("tin"))
+    pole.run(20.0)
+    assert (outcomes(pole)["the-unmuting"], outcomes(pole)["tin"], pole.state.muted.value) == (None, None, 0)
+    again = pole.after_power_cut(10.0, wall_s=NOW + 200.0, synchronised=True)
+    assert again.state.muted.value == 0, "and so it is on the card"
+
+
+def test_no_stop_that_came_before_the_time_silences_an_emergency() -> None:
+    pole = blind()
+    pole.hear(order(STOP_FLOOD, CHAIR, jti="jti-of-an-early-stop", iat=NOW, exp=NOW + 3_600))
+    pole.learn_from_the_network()
+    pole.hear(flood())
+    pole.run(20.0)
+    assert [(record.item, record.result) for record in pole.records] == [("flood", "played")]
 
 
 def test_what_makes_silence_is_obeyed_at_once_and_undoing_it_waits() -> None:
