@@ -16,8 +16,9 @@ from agent.messages.reports import ClockSeen, CommandOutcome
 from control import addresses, orders
 from control.broker import Received
 from control.dispatch import Answer, Session
+from control.keys import SigningKey
 from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError, WorldError
-from control.sending import authority, complain, connection, enrolled, said, signing_key, wall_s, with_key
+from control.sending import authority, co_signer, complain, connection, enrolled, said, signing_key, wall_s, with_key
 from control.settings import Settings
 from control.sightings import HeartbeatSeen, Proof, ReportSeen, Sighting, StateSeen, seen
 
@@ -46,9 +47,14 @@ class Need:
     said_now: bool = False
 
 
-def need_in(sighting: Sighting | None, *, retained: bool) -> Need | None:
-    """Whether what was seen asks for the time. A retained nonce may be older than the minute in which it counts."""
+def need_in(sighting: Sighting | None, *, retained: bool, sure: bool = False) -> Need | None:
+    """Whether what was seen asks for the time. A retained nonce may be older than the minute in which it counts.
+
+    With `sure` also of a node that believes to know it: the roots correct what a time server, or a key, has said.
+    """
     match sighting:
+        case StateSeen(node, state) if sure and state.online:
+            return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "", not retained)
         case StateSeen(node, state) if state.online and isinstance(state.clock, ClockSeen) and not state.clock.trusted:
             return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "", not retained)
         case HeartbeatSeen(node, heartbeat) if not heartbeat.clock:
@@ -64,6 +70,10 @@ class Clockmaker:
     settings: Settings
     known: Mapping[str, str]
     nodes: frozenset[str]
+    besides: tuple[SigningKey, ...] = ()
+    """Keys that sign besides."""
+    sure: bool = False
+    """Whether also nodes are told that believe to know the time: they obey the roots."""
     asked: set[str] = field(default_factory=set)
     sent: dict[str, str] = field(default_factory=dict)
     """`jti` of each `time` sent, to its node."""
@@ -87,7 +97,7 @@ class Clockmaker:
 
     def _take(self, message: Received) -> None:
         sighting = seen(message.topic, message.payload, self.known)
-        if (need := need_in(sighting, retained=message.retained)) is not None:
+        if (need := need_in(sighting, retained=message.retained, sure=self.sure)) is not None:
             self._answer(need)
         elif isinstance(sighting, ReportSeen):
             self._note(sighting)
@@ -117,7 +127,7 @@ class Clockmaker:
             word,
             iss=authority(self.settings),
             audience=(f"node:{node}",),
-            signers=(signing_key(self.settings),),
+            signers=(signing_key(self.settings), *self.besides),
             iat=wall_s(),
             lifetime_s=LIFETIME_S,
         )
@@ -141,9 +151,18 @@ def time(
     ] = None,
     wait: Annotated[float, typer.Option(min=1, max=3_600, help="Seconds to listen: a heartbeat comes each 60.")] = 70.0,
     serve: Annotated[bool, typer.Option("--serve", help="Go on answering, whoever asks, until told to stop.")] = False,
+    correct: Annotated[
+        bool,
+        typer.Option("--correct", help="Also nodes that believe a wrong time: signed by the roots, with --to."),
+    ] = False,
+    also_sign: Annotated[list[str] | None, typer.Option(help="KID=FILE, one more signature (repeatable).")] = None,
     settings: Settings,
 ) -> None:
     """Tell nodes whose clock has no evidence what the time is. This machine's clock must be right."""
+    if correct and (serve or not to):
+        raise InputError("--correct is for single nodes, once: --to node:SITE/NODE, and no --serve")
+    if serve and also_sign:
+        raise InputError("--serve signs alone: leave out --also-sign")
     audience = addresses.require_audience(to) if to else (f"site:{_site(settings)}",)
     nodes = addresses.named_nodes(audience)
     if to and len(nodes) != len(audience):
@@ -157,7 +176,7 @@ def time(
     with closing(connection(settings)) as session:
         session.open()
         session.listen(sites, "state", "heartbeat", "report")
-        clockmaker = Clockmaker(session, settings, known, nodes)
+        clockmaker = Clockmaker(session, settings, known, nodes, tuple(map(co_signer, also_sign or ())), correct)
         clockmaker.run(wait)
     raise typer.Exit(_exit_code(clockmaker))
 

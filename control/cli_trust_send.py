@@ -4,6 +4,7 @@ Which version a node has it says in its `state`: a hint, since the broker can wr
 the node refuses, or leaves a node behind, which its signed `status` shows; `--since` asks no hint.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome
 from control import addresses
 from control.cli_trust import FOLDER, history_of
 from control.dispatch import Impostor, Session, answers
@@ -59,7 +62,8 @@ class Delivery:
                 complain(f"{answer.node}: a report that is not to be believed: {plain(answer.detail)}")
                 continue
             print(said(answer))
-            (self.refused if answer.outcome.outcome == "refused" else self.accepted).add(answer.node)
+            refused = answer.outcome.outcome == "refused" and not has_it(answer.outcome, change.document.version)
+            (self.refused if refused else self.accepted).add(answer.node)
             silent.discard(answer.node)
         for node in sorted(silent):
             complain(f"{node}: no answer to version {change.document.version} within {self.wait_s:g} s")
@@ -70,6 +74,14 @@ class Delivery:
         if self.refused:
             return EXIT_REFUSED
         return EXIT_DONE if self.accepted and not self.silent else EXIT_FAILED
+
+
+def has_it(outcome: CommandOutcome, version: int) -> bool:
+    """Whether the node refuses because it has this version or a later one: `stale_version` tells which (protocol 4)."""
+    if outcome.reason is not Reason.STALE_VERSION or not isinstance(outcome.detail, str):
+        return False
+    in_force = re.search(r"\b(\d{1,15}) is in force", outcome.detail)
+    return in_force is not None and int(in_force[1]) >= version
 
 
 @with_folder

@@ -77,7 +77,7 @@ class Sender:
             word,
             iss=authority(self.settings),
             audience=self.to,
-            signers=(signing_key(self.settings), *map(_co_signer, self.also_sign)),
+            signers=(signing_key(self.settings), *map(co_signer, self.also_sign)),
             iat=now,
             lifetime_s=self.lifetime_s,
             jti=self.jti or None,
@@ -188,7 +188,12 @@ def _outcomes(order: Order, session: Session, settings: Settings, seconds: float
     return 0 if answered and not missing else EXIT_FAILED
 
 
-def _co_signer(text: str) -> SigningKey:
+def co_signer(text: str) -> SigningKey:
+    """The key of one `--also-sign KID=FILE`.
+
+    Raises:
+        InputError: it is not written so, or the file holds no key of ours.
+    """
     kid, equals, path = text.partition("=")
     if not equals:
         raise InputError(f"--also-sign {text!r}: write KID=FILE")

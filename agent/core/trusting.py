@@ -35,8 +35,9 @@ _MAY_CHANGE: Final = frozenset(
 )
 """What the keys of the next document may say otherwise; noise is noise under any keys."""
 
-COPIES_COME_FOR_S: Final = 7 * 86_400
-"""The session's expiry: so long may the broker bring a copy, whose `exp`, which is not asked, may be long past."""
+COPIES_COME_FOR_S: Final = 10 * 365 * 86_400
+"""Whoever recorded a `set_trust`, whose `exp` is not asked, may send it again at any time: it has its one outcome. Only
+the roots make versions, so these are few."""
 
 
 def set_trust(turn: Turn, event: ev.CommandVerified) -> None:

@@ -9,6 +9,9 @@ import pytest
 from joserfc.jwk import OKPKey
 from typer.testing import Result
 
+from agent.messages.reasons import Reason
+from agent.messages.reports import CommandOutcome
+from control.cli_trust_send import has_it
 from control.envelope import opened
 from rig.broker import Broker
 from rig.certificates import Authority
@@ -83,6 +86,20 @@ def test_who_refuses_one_version_is_not_sent_the_next(desk: Desk, broker: Broker
         result = sends(desk, broker, "--to", f"node:{NODE}", *known(node))
         assert (result.exit_code, heard(node)) == (3, [2, 3])
     assert f"{NODE}  refused: bad_trust" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "expected"),
+    [
+        (Reason.STALE_VERSION, "version 2 is not the next: 2 is in force, SHA-256 ab", True),
+        (Reason.STALE_VERSION, "version 2 is not the next: 5 is in force, SHA-256 ab", True),
+        (Reason.STALE_VERSION, "version 2 is not the next: 0 is in force, SHA-256 ab", False),
+        (Reason.STALE_VERSION, "nothing that one could read", False),
+        (Reason.BAD_TRUST, "version 2: 2 is in force", False),
+    ],
+)
+def test_who_refuses_a_version_because_it_has_it_is_sent_the_next(reason: Reason, detail: str, expected: bool) -> None:
+    assert has_it(CommandOutcome("root", "jti", "refused", reason, detail), 2) is expected
 
 
 def test_a_node_that_has_all_is_left_alone(desk: Desk, broker: Broker) -> None:

@@ -187,6 +187,32 @@ def test_the_time_is_told_to_a_fresh_nonce_only(broker: Broker, folder: Path) ->
     assert f"{NODE}  accepted" in result.stdout
 
 
+def test_a_node_that_believes_a_wrong_time_is_corrected_by_whom_it_is_told_to(broker: Broker, folder: Path) -> None:
+    trusted = {"trusted": True, "evidence": "kernel", "floor": 1}
+    with node(broker, folder) as pole:
+        pole.says("state", state(NODE, nonce="a" * 32, clock=trusted), retain=True)
+
+        def judge(claims: Mapping[str, Any]) -> Verdict:
+            if claims["command"]["type"] == "report_now":
+                pole.queue("state", state(NODE, nonce="b" * 32, clock=trusted))
+            return "accepted", None
+
+        pole.judge = judge
+        left_alone = loactl(folder, "time", "--to", f"node:{NODE}", "--wait", "3", *known(pole))
+        assert (left_alone.exit_code, pole.orders.empty()) == (1, True)
+        result = loactl(folder, "time", "--correct", "--to", f"node:{NODE}", "--wait", "30", *known(pole))
+        asked, told = pole.heard(), pole.heard()
+        pole.says("state", b"", retain=True)
+    assert result.exit_code == 0, result.output
+    assert (asked["command"]["type"], told["command"]) == ("report_now", {"type": "time", "nonce": "b" * 32})
+
+
+@pytest.mark.parametrize("more", [(), ("--serve", "--to", f"node:{NODE}")])
+def test_correcting_is_for_single_nodes_once(folder: Path, more: tuple[str, ...]) -> None:
+    result = loactl(folder, "time", "--correct", *more)
+    assert (result.exit_code, "--correct is for single nodes" in result.stderr) == (2, True)
+
+
 @contextmanager
 def serving_the_time(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     """`loactl time --serve` as a process of its own, ended by SIGTERM as systemd does."""

@@ -11,6 +11,7 @@ from agent.console import ask
 from agent.messages.commands import Play, ReportNow, SetVolume
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
+from control import base64url
 from control import keys as control_keys
 from control.envelope import opened, sign
 from rig.ear import Ear
@@ -71,6 +72,13 @@ def flipped(envelope: bytes) -> bytes:
     return head + b"." + first + signature[1:]
 
 
+def with_more_in_its_header(key: control_keys.SigningKey, payload: dict[str, Any]) -> bytes:
+    """A good signature over a header that says more than it may."""
+    header = {"alg": "Ed25519", "kid": key.kid, "typ": "loa-command+jws", "crit": []}
+    protected, body = (base64url.encode(json.dumps(part).encode()) for part in (header, payload))
+    return f"{protected}.{body}.{base64url.encode(key.sign(f'{protected}.{body}'.encode()))}".encode()
+
+
 Make = Callable[[Station], bytes]
 
 COUNTED: dict[str, tuple[str, Make]] = {
@@ -82,6 +90,7 @@ COUNTED: dict[str, tuple[str, Make]] = {
     ),
     "another typ": ("wrong_typ", lambda it: sign(claims("d"), [it.operator], typ="JWT")),
     "another alg": ("wrong_alg", lambda it: sign(claims("e"), [it.operator], alg="ES256")),
+    "an extra header": ("bad_header", lambda it: with_more_in_its_header(it.operator, claims("e3"))),
     "alg none": ("wrong_alg", lambda it: sign(claims("e2"), [it.operator], alg="none")),
     "no envelope at all": ("bad_envelope", lambda _: b"relay=on"),
     "more than 256 KiB": ("too_large", lambda it: sign(claims("f") | {"command": "x" * 200_000}, [it.operator])),
