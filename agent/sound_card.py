@@ -350,6 +350,7 @@ class SoundCard:
     def _tell_flow(self, item: Sounding) -> None:
         if not item.started:
             item.started = True
+            self._advance_due_s = _now_s() + ADVANCE_EVERY_S
             self._post(SoundStarted(token=item.token, at_mono_s=self._edge_s))
         elif item.starving:
             item.starving = False

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from agent.messages.events import Event
+from agent.messages.events import Event, SoundAdvanced
 
 E = TypeVar("E")
 PATIENCE_S = 60.0
@@ -13,11 +13,21 @@ PATIENCE_S = 60.0
 
 
 class Inbox:
-    """`post` is given to the adapter; `expect` takes what comes in its order."""
+    """`post` is given to the adapter; `expect` takes what comes in its order.
+
+    That a card goes on is said by the clock, not in an order: it is kept apart, in `advanced`.
+    """
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Event] = SimpleQueue()
-        self.post = self._queue.put
+        self.advanced: list[SoundAdvanced] = []
+
+    def post(self, event: Event) -> None:
+        """Any thread."""
+        if isinstance(event, SoundAdvanced):
+            self.advanced.append(event)
+        else:
+            self._queue.put(event)
 
     def expect(self, kind: type[E], *, timeout_s: float = PATIENCE_S) -> E:
         """The next event, which must be of this kind."""

@@ -25,6 +25,7 @@ class SimulatedPcm(Pcm):
         self.opened = self.closed = self.prepared = 0
         self.refuse_with = 0
         self.refused = 0
+        self.looks = 0
         self.stuck = False
         self._hold_at: int | None = None
         self._held, self._go = threading.Event(), threading.Event()
@@ -64,6 +65,7 @@ class SimulatedPcm(Pcm):
         self._go.set()
 
     def look(self) -> tuple[int, int]:
+        self.looks += 1
         if self._hold_at is not None and len(self.sounded) // 2 >= self._hold_at:
             self._held.set()
             assert self._go.wait(60)

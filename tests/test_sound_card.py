@@ -160,6 +160,23 @@ def test_an_empty_lane_is_reported_once_and_flows_again(bench: Bench) -> None:
     assert bench.heard() == tone(5_000) * 2
 
 
+def test_while_it_plays_it_says_that_it_goes_on_and_no_longer_once_the_card_hangs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.sound_card.ADVANCE_EVERY_S", 0.0)
+    bench.opened()
+    bench.play_and_hold()
+    assert bench.inbox.advanced, "up to there it went on"
+    assert {each.token for each in bench.inbox.advanced} == {1}
+    bench.pcm.stuck = True
+    bench.pcm.release()
+    turns = bench.pcm.looks
+    wait_until(lambda: bench.pcm.looks > turns + 3, what="the last that had moved")
+    bench.inbox.advanced.clear()
+    wait_until(lambda: bench.pcm.looks > turns + 50, what="turns of a card that stands still")
+    assert bench.inbox.advanced == []
+
+
 def test_the_first_sample_is_waited_for(bench: Bench) -> None:
     bench.opened()
     lane = bench.card.lane(1)
