@@ -121,8 +121,10 @@ def accept(
     turn.state = replace(turn.state, accepted=known)
     outcome = CommandOutcome(verified.iss, verified.jti, "accepted", None, detail or UNSET)
     turn.commit(
-        do.RememberCommand(verified.iss, verified.jti, exp),
         *_forgetting(turn),
+        do.RememberCommand(
+            verified.iss, verified.jti, exp
+        ),  # last: the roots' `time` may be long before what is forgotten
         *writes,
         *_settle(turn, (verified.iss, verified.jti)),
         turn.report(outcome),

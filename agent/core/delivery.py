@@ -140,14 +140,21 @@ def retry_commits(turn: Turn) -> None:
 
 
 def _is_over(turn: Turn, write: do.Write) -> bool:
-    """Whether this would keep an item that has its record already, or a setting that a newer one has replaced."""
-    if isinstance(write, do.KeepSetting):
-        present = {"volume_percent": turn.state.volume, "muted": turn.state.muted}.get(write.name)
-        return present is not None and write.iat < present.iat
-    if not isinstance(write, do.KeepItem | do.MarkStarted):
-        return False
-    item = prog.find(turn.state.programme, write.item)
-    return item is None or (isinstance(write, do.KeepItem) and write.envelope != item.verified.envelope)
+    """Whether this would keep what has ended, or has been replaced, since it could not be stored at first."""
+    match write:
+        case do.KeepSetting(name, _, iat):
+            setting = {"volume_percent": turn.state.volume, "muted": turn.state.muted}.get(name)
+            return setting is not None and iat < setting.iat
+        case do.KeepDocument(sort, iss, version):
+            kept = turn.state.documents.get((sort, iss))
+            return kept is not None and version < kept.version
+        case do.EndDocument(sort, iss):
+            return turn.state.documents[sort, iss].verified is not None
+        case do.KeepItem(name) | do.MarkStarted(name):
+            item = prog.find(turn.state.programme, name)
+            return item is None or (isinstance(write, do.KeepItem) and write.envelope != item.verified.envelope)
+        case _:
+            return False
 
 
 def _forget(turn: Turn, pending: Pending) -> None:

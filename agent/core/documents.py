@@ -43,7 +43,13 @@ def set_document(turn: Turn, event: ev.CommandVerified) -> None:
 
 
 def come_into_force(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
-    """The document is on the disk, instead of the one before; unless its keys were removed while it was stored."""
+    """The document is on the disk, instead of the one before; unless its keys were removed while it was stored.
+
+    One that could not be stored at first may come after its successor: it does not replace it.
+    """
+    before = turn.state.documents.get(key)
+    if before is not None and before.version > kept.version:
+        return
     _keep(turn, key, kept)
     turn.log(f"{key[0]} version {kept.version} of {key[1]!r} is in force, SHA-256 {kept.sha256}")
     known = {trusted.kid for trusted in turn.state.trust.document.keys}
@@ -92,10 +98,12 @@ def seen(state: State, sort: ev.DocumentType) -> tuple[DocumentSeen, ...]:
 def _why_not(turn: Turn, key: DocumentKey, version: int, iat: int) -> tuple[Reason, str] | None:
     known = _with_those_being_stored(turn.state)
     before = known.get(key)
-    if before is None:
+    if before is None or before.verified is None:
         others = sum(each[0] == key[0] and kept.verified is not None for each, kept in known.items())
-        full = f"{others} authorities have one here already"
-        return (Reason.QUEUE_FULL, full) if others >= MAX_AUTHORITIES else None
+        if others >= MAX_AUTHORITIES:
+            return Reason.QUEUE_FULL, f"{others} authorities have one here already"
+    if before is None:
+        return None
     told = f"version {before.version} of {key[1][:60]!r} is known here, SHA-256 {before.sha256}"
     if version <= before.version:
         return Reason.STALE_VERSION, told

@@ -27,7 +27,7 @@ def set_mute(turn: Turn, event: ev.CommandVerified) -> None:
     """Silence for all but emergencies, or its end."""
     command = event.verified.command
     assert isinstance(command, SetMute)
-    if command.muted and event.verified.iat >= turn.state.muted.iat:  # what makes silence acts first
+    if command.muted and event.verified.iat >= _newest_iat(turn, "muted", turn.state.muted):  # silence acts first
         turn.state = replace(turn.state, muted=replace(turn.state.muted, value=1))
         set_gain(turn)
     _set(turn, event, "muted", turn.state.muted, int(command.muted))
@@ -35,11 +35,15 @@ def set_mute(turn: Turn, event: ev.CommandVerified) -> None:
 
 def _set(turn: Turn, event: ev.CommandVerified, name: str, present: Setting, value: int) -> None:
     iat = event.verified.iat
-    awaited = [each.setting.iat for each in being_stored(turn.state, SettingInForce) if each.name == name]
-    if iat < max((present.iat, *awaited)):
+    if iat < _newest_iat(turn, name, present):
         refuse(turn, event, Reason.SUPERSEDED, f"{name} was set by a command issued later")
         return
     accept(turn, event, do.KeepSetting(name, value, iat), then=SettingInForce(name, Setting(value, iat)))
+
+
+def _newest_iat(turn: Turn, name: str, present: Setting) -> int:
+    awaited = [each.setting.iat for each in being_stored(turn.state, SettingInForce) if each.name == name]
+    return max((present.iat, *awaited))
 
 
 def judge_dates(turn: Turn) -> None:
@@ -71,6 +75,7 @@ def apply_setting(turn: Turn, name: str, setting: Setting) -> None:
     _put(turn, name, setting)
     set_gain(turn)
     turn.log(f"{name} is now {setting.value}")
+    judge_dates(turn)  # the time may have come while it was being stored
 
 
 def _put(turn: Turn, name: str, setting: Setting) -> None:

@@ -227,6 +227,35 @@ class TestVersions:
         again = elsewhere.after_power_cut(synchronised=True, wall_s=NOW + 240.0).connect()
         assert seen(again) == seen(pole)
 
+    def test_one_that_waits_for_the_disk_does_not_come_after_its_successor(self, document: Document) -> None:
+        pole = started(Behaviour(synchronised=False))
+        hear(pole, document(7), jti="early")
+        pole.behaviour.commits_fail = True
+        pole.behaviour.synchronised = True
+        pole.run(6.0)
+        pole.behaviour.commits_fail = False
+        hear(pole, document(8), jti="successor", iat=NOW + 1, wait_s=0.5)
+        pole.connect()
+        pole.run(20.0)
+        assert [each.version for each in seen(pole)] == [8]
+        assert pole.stored.documents[str(document()["type"]), "commune clerk"].version == 8
+
+    def test_an_end_that_could_not_be_stored_does_not_end_the_successor(self, document: Document) -> None:
+        pole = started()
+        hear(pole, document(7), jti="first")
+        pole.hear(change(trust(2, OPERATOR, CHAIR), A, jti="trust-version-two"))
+        pole.behaviour.commit_s = 0.005
+        pole.run(0.004)
+        pole.behaviour.commits_fail = True
+        pole.run(2.0)
+        pole.behaviour.commits_fail = False
+        pole.hear(change(trust(3, CLERK, OPERATOR, CHAIR), A, jti="trust-version-three"))
+        pole.run(0.1)
+        hear(pole, document(8), jti="successor", iat=NOW + 1)
+        pole.run(20.0)
+        assert pole.stored.documents[str(document()["type"]), "commune clerk"].envelope is not None
+        assert [each.version for each in seen(pole)] == [8]
+
     def test_authorities_are_bounded(self, document: Document) -> None:
         keys = [Key(f"k-{n}", f"authority {n}", may=CLERK.may) for n in range(MAX_AUTHORITIES + 1)]
         pole = started(document=trust(1, *keys))

@@ -252,6 +252,16 @@ def test_what_was_obeyed_without_the_time_and_dated_ahead_binds_no_longer_than_n
     assert again.state.muted.value == 0, "and so it is on the card"
 
 
+def test_what_was_dated_ahead_and_is_still_being_stored_when_the_time_comes_binds_no_longer_either() -> None:
+    pole = blind(commit_s=8.0)
+    ahead = NOW + 2 * 365 * 86_400
+    pole.hear(order({"type": "set_mute", "muted": True}, jti="jti-of-a-mute-of-2028", iat=ahead, exp=ahead + 600))
+    pole.learn_from_the_network()
+    pole.run(30.0)
+    assert NOW <= pole.state.muted.iat < NOW + 60
+    assert pole.stored.settings["muted"] == (1, pole.state.muted.iat)
+
+
 def test_no_stop_that_came_before_the_time_silences_an_emergency() -> None:
     pole = blind()
     pole.hear(order(STOP_FLOOD, CHAIR, jti="jti-of-an-early-stop", iat=NOW, exp=NOW + 3_600))
