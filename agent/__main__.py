@@ -23,10 +23,8 @@ from agent.console import Console, ConsoleDeniedError, ConsoleError, ask
 from agent.core import node
 from agent.core.amplifier import AmplifierSettings
 from agent.fetch import Fetch
+from agent.gpio.claim import Claim, recall, remember
 from agent.gpio_amp import GpioAmplifiers, GpioError, Line, amp_off
-from agent.gpio_claim import Claim, recall, remember
-from agent.judge import Judge, trust_in_force
-from agent.key_file import load_or_make
 from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
@@ -44,6 +42,8 @@ from agent.security import (
 from agent.sound_card import SoundCard
 from agent.store import Store, StoreError
 from agent.systemd import Systemd
+from agent.verification.judge import Judge, trust_in_force
+from agent.verification.key_file import load_or_make
 from agent.vitals import Vitals
 
 DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3

@@ -1,8 +1,8 @@
 """node.yaml to one frozen `Config`, checked at the door; mistakes all at once, each with file:line:column.
 
 Any thread; reads the file and the files it names, and changes nothing. The attributes of `Config` have the names of
-the keys. Which keys there are stands in the tables below, one row a key; how a row is read, in `config_fields` and
-`config_values`; what stands where in the text, in `yaml_text`.
+the keys. Which keys there are stands in the tables below, one row a key; how a row is read, in `configuration.fields`
+and `configuration.values`; what stands where in the text, in `configuration.yaml_text`.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.config_fields import Place, choice, flag, text, whole
-from agent.config_problems import ConfigError, Mistake, Mistakes, Problem
-from agent.config_sections import Field, distinct, items, named, position_of, read_document, section
-from agent.config_trust import load_trust
-from agent.config_values import (
+from agent.configuration.fields import Place, choice, flag, text, whole
+from agent.configuration.problems import ConfigError, Mistake, Mistakes, Problem
+from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
+from agent.configuration.trust import load_trust
+from agent.configuration.values import (
     broker,
     certificate,
     device,
@@ -27,8 +27,8 @@ from agent.config_values import (
     readable,
     timezone,
 )
-from agent.config_words import MINUTES_OF_DAY, Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Storage, Zone
-from agent.yaml_text import Mapping, Sequence, Value
+from agent.configuration.words import MINUTES_OF_DAY, Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Storage, Zone
+from agent.configuration.yaml_text import Mapping, Sequence, Value
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust"]
 

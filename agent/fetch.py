@@ -27,15 +27,15 @@ from typing import Literal
 import urllib3
 from urllib3.connection import HTTPConnection
 
-from agent.attempt import Attempt, CancelledError, ConnectionBrokenError, Limits, SourceError
-from agent.cache import Cache
-from agent.dial import Authorities, Dialler, Resolve, Wire, system_resolve
-from agent.download import Answer, Get, download
+from agent.fetching.attempt import Attempt, CancelledError, ConnectionBrokenError, Limits, SourceError
+from agent.fetching.cache import Cache
+from agent.fetching.dial import Authorities, Dialler, Resolve, Wire, system_resolve
+from agent.fetching.download import Answer, Get, download
+from agent.fetching.pump import pump
 from agent.messages.addresses import Address, SourceRules, follow, parse_address
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import File, Relay
-from agent.pump import pump
 
 MAX_AT_ONCE = 3
 """Attempts on the network at once: one sounds, one is made ready, one is fetched ahead."""

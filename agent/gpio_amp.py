@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from agent.gpio_lines import Factory, GpioError, Line, Lines
+from agent.gpio.lines import Factory, GpioError, Line, Lines
 from agent.messages.events import Event, RelayFailed, ThreadDied
 
 __all__ = ["DEAD_MAN_S", "GpioAmplifiers", "GpioError", "Line", "amp_off"]

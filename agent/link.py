@@ -7,9 +7,9 @@ work (`connection`). A PUBACK for a command goes out when the core says so, and 
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.broker import Broker
-from agent.connection import Acknowledge, Connection, Finish, Publish, Station
 from agent.messages.events import Delivery, Event
+from agent.mqtt.broker import Broker
+from agent.mqtt.connection import Acknowledge, Connection, Finish, Publish, Station
 
 CLOSE_WAIT_S = 1.0
 """Longest wait for the thread at `close`."""

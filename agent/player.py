@@ -13,9 +13,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from agent import tones
-from agent.decoding import BYTES_A_SAMPLE, RATE_HZ, Decoding, Lane, instance
-from agent.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
+from agent.decoders import tones
+from agent.decoders.decoding import BYTES_A_SAMPLE, RATE_HZ, Decoding, Lane, instance
+from agent.decoders.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, Event, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason

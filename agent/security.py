@@ -18,17 +18,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from agent.authority import Addressee, ClockView, read_claims, read_command
-from agent.checks import CHECKS, CHECKS_AGAIN, Case, Check, Refusal, examine
-from agent.envelope import (
-    REPORT_TYP,
-    Part,
-    RefusalError,
-    decode_base64url,
-    encode_base64url,
-    read_envelope,
-    read_header,
-)
 from agent.messages.codec import WordError, parse_json
 from agent.messages.commands import VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
@@ -42,7 +31,18 @@ from agent.messages.trust import (
     names_used,
     public_bytes,
 )
-from agent.succession import check_kept, read_kept
+from agent.verification.authority import Addressee, ClockView, read_claims, read_command
+from agent.verification.checks import CHECKS, CHECKS_AGAIN, Case, Check, Refusal, examine
+from agent.verification.envelope import (
+    REPORT_TYP,
+    Part,
+    RefusalError,
+    decode_base64url,
+    encode_base64url,
+    read_envelope,
+    read_header,
+)
+from agent.verification.succession import check_kept, read_kept
 
 __all__ = [
     "CHECKS",

@@ -17,7 +17,8 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from agent.alsa import AlsaError, Pcm, UnderrunError
+from agent.card.alsa import AlsaError, Pcm, UnderrunError
+from agent.card.playout import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane, Sounding
 from agent.messages.events import (
     CardFailed,
     CardOpened,
@@ -29,7 +30,6 @@ from agent.messages.events import (
     SoundStarted,
     SoundStarved,
 )
-from agent.playout import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane, Sounding
 
 _log = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ Pure. Each promise that is broken raises `BrokenPromiseError`.
 
 import unicodedata
 
-from agent.authority import Addressee, ClockView
-from agent.checks import Refusal
 from agent.messages.codec import convert, encode, parse_json
 from agent.messages.commands import AnyCommand, Play, SetTrust, Stop, VerifiedCommand, obeyed_without_clock
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.sources import Builtin
 from agent.messages.trust import TrustDocument
+from agent.verification.authority import Addressee, ClockView
+from agent.verification.checks import Refusal
 from fuzz import material
 from tests.signing import ALL_KEYS, HERE, SITE
 

@@ -10,11 +10,7 @@ from functools import partial
 from pathlib import Path
 from zlib import crc32
 
-from agent.authority import ClockView
-from agent.checks import CHECKS, Anchor, Anchors, Case, Refusal, examine
 from agent.config import Config, ConfigError, load_config, load_trust
-from agent.envelope import Part, RefusalError
-from agent.judge import Judge
 from agent.messages.codec import WordError, convert, encode, parse_json
 from agent.messages.commands import VerifiedCommand
 from agent.messages.events import CommandVerified, Delivery, MessageArrived
@@ -27,6 +23,10 @@ from agent.security import (
     verify_kept_trust,
     verify_stored,
 )
+from agent.verification.authority import ClockView
+from agent.verification.checks import CHECKS, Anchor, Anchors, Case, Refusal, examine
+from agent.verification.envelope import Part, RefusalError
+from agent.verification.judge import Judge
 from fuzz import material
 from fuzz.mutation import Bender
 from fuzz.promises import DAY_S, is_fit, is_plain, keeps_bounds, require

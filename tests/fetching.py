@@ -9,8 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
 
-from agent.attempt import Limits
 from agent.fetch import Fetch
+from agent.fetching.attempt import Limits
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import File

@@ -1,4 +1,4 @@
-"""A sound card in memory that keeps the contract of `agent.alsa.Pcm`, for what a real one cannot be asked to do.
+"""A sound card in memory that keeps the contract of `agent.card.alsa.Pcm`, for what a real one cannot be asked to do.
 
 It plays 10 ms each time it is looked at, so its time is the writer's turns and a busy machine changes nothing. All that
 has sounded is in `sounded`; faults are put into `faults` and come out one at each look. `hold_after` makes one look
@@ -9,7 +9,7 @@ import errno
 import threading
 from queue import SimpleQueue
 
-from agent.alsa import AlsaError, Pcm, UnderrunError
+from agent.card.alsa import AlsaError, Pcm, UnderrunError
 
 STEP_SAMPLES = 480
 

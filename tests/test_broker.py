@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.broker import context, why
+from agent.mqtt.broker import context, why
 from rig.certificates import Authority, Identity
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.attempt import CancelledError, SourceError
-from agent.cache import DATED_EVERY_S, Cache
+from agent.fetching.attempt import CancelledError, SourceError
+from agent.fetching.cache import DATED_EVERY_S, Cache
 from agent.messages.reasons import Reason
 from agent.messages.sources import File
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import ConfigError, load_config
-from agent.config_words import Broker, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
+from agent.configuration.words import Broker, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
 from tests.node_files import NODE, load_with, make_folder, told_about_node
 from tests.node_mistakes import A_CARD, AN_ENTRY, MISTAKES
 

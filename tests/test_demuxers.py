@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
+from agent.decoders.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
 from rig.heard import encode
 from tests.sounds import FORMATS, Sounds, bodies_that_name
 

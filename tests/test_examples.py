@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agent.config import load_config, load_trust
-from agent.config_words import Audio, Clock, Config, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
+from agent.configuration.words import Audio, Clock, Config, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
 from agent.messages.trust import check_document
 from tests.node_files import make_folder
 

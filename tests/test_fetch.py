@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.attempt import Attempt, Limits, SourceError
-from agent.dial import MAX_LOOKUPS, Authorities, Dialler, system_resolve
 from agent.fetch import MAX_AT_ONCE, QUICK_HASH_BYTES
+from agent.fetching.attempt import Attempt, Limits, SourceError
+from agent.fetching.dial import MAX_LOOKUPS, Authorities, Dialler, system_resolve
+from agent.fetching.pump import HEAD_BYTES, LEAD_BYTES, PIPE_BYTES
 from agent.messages.addresses import parse_address
 from agent.messages.events import FileReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import Relay
-from agent.pump import HEAD_BYTES, LEAD_BYTES, PIPE_BYTES
 from rig.certificates import Authority
 from rig.web import (
     WebServer,

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from agent.checks import CHECKS, Case, Refusal, examine
 from agent.messages.codec import encode
 from agent.messages.commands import VerifiedCommand
+from agent.verification.checks import CHECKS, Case, Refusal, examine
 from fuzz import material
 from fuzz.mutation import Bender
 from fuzz.promises import BrokenPromiseError, require

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.gpio_claim import FILE_NAME, Claim, recall, remember
-from agent.gpio_lines import Line
+from agent.gpio.claim import FILE_NAME, Claim, recall, remember
+from agent.gpio.lines import Line
 
 CLAIM = Claim(
     lines={"main": Line(17, active_high=True), "market": Line(27, active_high=False)},

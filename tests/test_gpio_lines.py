@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.gpio_lines import GpioError, Line, Lines
+from agent.gpio.lines import GpioError, Line, Lines
 from tests.fake_lgpio import FakeLgpio, Pull
 
 ACTIVE_LOW = {"main": Line(gpio=17, active_high=False)}

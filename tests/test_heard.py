@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from agent import tones
+from agent.decoders import tones
 from agent.messages.effects import MediaBuiltin, MediaFile
 from agent.messages.events import (
     CardOpened,
@@ -54,14 +54,14 @@ class Pole(logging.Handler):
         self.player = Player(open_lane=self.card.lane, post=self.inbox.post)
         self.token = 0
         self._behind = False
-        logging.getLogger("agent.decoding").addHandler(self)
+        logging.getLogger("agent.decoders.decoding").addHandler(self)
         self.inbox.skip_to(PlayerReady, timeout_s=110)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._behind = self._behind or "fell behind" in record.getMessage()
 
     def close(self) -> None:
-        logging.getLogger("agent.decoding").removeHandler(self)
+        logging.getLogger("agent.decoders.decoding").removeHandler(self)
         self.player.close()
         self.card.close()
         super().close()

@@ -7,7 +7,6 @@ from queue import SimpleQueue
 
 import pytest
 
-from agent.judge import Judge, trust_in_force
 from agent.messages.commands import VerifiedCommand
 from agent.messages.effects import KeepItem, KeepNames, KeepTrust, Write
 from agent.messages.events import CommandRefused, Committed, Delivery, Event, Memory, MessageArrived
@@ -15,6 +14,7 @@ from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, names_used
 from agent.security import TrustStore
 from agent.store import Store
+from agent.verification.judge import Judge, trust_in_force
 from tests.signing import CHAIR, HERE, NOW, OPERATOR, SITE, STRANGER, order, play
 from tests.test_set_trust import NEW, A, change, entry, trust, with_members
 

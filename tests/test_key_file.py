@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.key_file import load_or_make
 from agent.security import NodeKeyError
+from agent.verification.key_file import load_or_make
 from tests.node_files import make_folder
 
 

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import pytest
 
-from agent.connection import MAX_PAYLOAD_BYTES, MAX_UNREAD, RECEIVE_MAXIMUM
 from agent.link import Link
 from agent.messages.events import Connected, Delivery, Disconnected, Event, MessageArrived, ReportDelivered
+from agent.mqtt.connection import MAX_PAYLOAD_BYTES, MAX_UNREAD, RECEIVE_MAXIMUM
 from rig.broker import Broker
 from rig.certificates import Authority, Identity
 from tests.scripted_broker import CONNACK_5, CONNACK_311, SUBACK_5, SUBACK_311, ScriptedBroker, publish_311

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import tones
-from agent.demuxers import HEAD_BYTES
+from agent.card.playout import Lane
+from agent.decoders import tones
+from agent.decoders.demuxers import HEAD_BYTES
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason
 from agent.messages.sources import BuiltinName
 from agent.player import Player
-from agent.playout import Lane
 from rig.heard import encode, heard
 from rig.sound import RATE_HZ, Samples, wait_until
 from tests.inbox import Inbox
@@ -61,7 +61,7 @@ class FellBehind(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._said = False
-        logging.getLogger("agent.decoding").addHandler(self)
+        logging.getLogger("agent.decoders.decoding").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._said = self._said or "fell behind" in record.getMessage()

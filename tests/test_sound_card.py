@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from agent.card.playout import LANE_MAX_SAMPLES, Lane
 from agent.messages.events import CardFailed, CardOpened, SoundEnded, SoundFlowed, SoundStarted, SoundStarved
-from agent.playout import LANE_MAX_SAMPLES, Lane
 from agent.sound_card import PROGRAMME_AHEAD_SAMPLES, SoundCard
 from rig.sound import boottime_s, wait_until
 from tests.inbox import Inbox

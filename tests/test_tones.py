@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent import tones
+from agent.decoders import tones
 
 
 def _samples(pcm: bytes) -> "array[int]":

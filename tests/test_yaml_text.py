@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import ConfigError, load_config, load_trust
-from agent.config_problems import MAX_FILE_BYTES
-from agent.yaml_text import Mapping, Refused, Scalar, Sequence, Value, read_tree
+from agent.configuration.problems import MAX_FILE_BYTES
+from agent.configuration.yaml_text import Mapping, Refused, Scalar, Sequence, Value, read_tree
 from tests.node_files import NODE, TRUST, make_folder, told_about_node
 
 QUOTES_OR_INDENT = "put the text in quotes, or line the key up with its neighbours"

@@ -11,11 +11,9 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from agent.authority import Addressee
 from agent.core import node
 from agent.core.amplifier import ENERGISED, AmplifierSettings
 from agent.core.programme import SAMPLE_RATE
-from agent.judge import Judge, trust_in_force
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import AnyCommand, Play, Stop, VerifiedCommand
@@ -25,6 +23,8 @@ from agent.messages.sources import Builtin, BuiltinName, File, Relay, Source
 from agent.messages.trust import TrustDocument
 from agent.messages.words import Kind
 from agent.security import TrustStore
+from agent.verification.authority import Addressee
+from agent.verification.judge import Judge, trust_in_force
 from tests.signing import CHAIR, DEFENCE, OPERATOR, document
 from tests.stored import Model
 

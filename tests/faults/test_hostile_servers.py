@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.attempt import Limits
+from agent.fetching.attempt import Limits
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import Relay

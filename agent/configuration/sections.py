@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.config_fields import Place, Reader, mistake, nearest, wrong
-from agent.config_problems import ConfigError, Mistake, Mistakes, Position, problems_of, read_text, shown
-from agent.yaml_text import Mapping, Scalar, Sequence, Value, read_tree
+from agent.configuration.fields import Place, Reader, mistake, nearest, wrong
+from agent.configuration.problems import ConfigError, Mistake, Mistakes, Position, problems_of, read_text, shown
+from agent.configuration.yaml_text import Mapping, Scalar, Sequence, Value, read_tree
 
 T = TypeVar("T")
 

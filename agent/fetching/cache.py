@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from agent.attempt import SourceError
+from agent.fetching.attempt import SourceError
 from agent.messages.reasons import Reason
 from agent.messages.sources import File
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import vlc
 
-from agent.demuxers import id3_bytes
+from agent.decoders.demuxers import id3_bytes
 
 _log = logging.getLogger(__name__)
 

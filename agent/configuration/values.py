@@ -9,10 +9,10 @@ import stat
 import zoneinfo
 from pathlib import Path
 
-from agent.config_fields import Place, Reader, mistake, text, wrong
-from agent.config_words import Broker, QuietHours
+from agent.configuration.fields import Place, Reader, mistake, text, wrong
+from agent.configuration.words import Broker, QuietHours
+from agent.configuration.yaml_text import Scalar, Value
 from agent.messages.addresses import parse_entry
-from agent.yaml_text import Scalar, Value
 
 MQTTS_PORT = 8883
 MQTT_PORT = 1883

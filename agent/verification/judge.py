@@ -6,12 +6,12 @@ and afterwards by the core. A stored order that today's keys no longer bear ends
 
 import logging
 
-from agent.authority import Addressee, ClockView
 from agent.messages import events as ev
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, TrustError
 from agent.security import TrustStore, read_unproven, verify, verify_kept_trust, verify_stored
+from agent.verification.authority import Addressee, ClockView
 
 _log = logging.getLogger(__name__)
 

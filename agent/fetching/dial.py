@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.attempt import Attempt, SourceError
+from agent.fetching.attempt import Attempt, SourceError
 from agent.messages.addresses import Address, is_public
 from agent.messages.reasons import Reason
 

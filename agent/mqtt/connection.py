@@ -34,8 +34,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.broker import Broker, context, said, why
 from agent.messages.events import Connected, Delivery, Disconnected, Event, MessageArrived, ReportDelivered
+from agent.mqtt.broker import Broker, context, said, why
 
 SESSION_EXPIRY_S = 7 * 24 * 3_600
 """How long the broker keeps our unread commands: none lives longer that matters to a node without a link."""

@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent import authority, succession
-from agent.authority import Addressee, ClockView, Counted, Grant
-from agent.envelope import COMMAND_TYP, MAX_ENVELOPE_BYTES, Envelope, Part, RefusalError, read_envelope, read_header
 from agent.messages.codec import WordError, parse_json
 from agent.messages.commands import AnyCommand, Claims, SetTrust, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustedKey
+from agent.verification import authority, succession
+from agent.verification.authority import Addressee, ClockView, Counted, Grant
+from agent.verification.envelope import (
+    COMMAND_TYP,
+    MAX_ENVELOPE_BYTES,
+    Envelope,
+    Part,
+    RefusalError,
+    read_envelope,
+    read_header,
+)
 
 MAX_DETAIL_CHARACTERS = 200
 """Longest text beside a reason code: it goes into reports and logs."""

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
 from agent.messages.codec import WordError, convert
 from agent.messages.commands import (
     LARGE_COMMANDS,
@@ -28,6 +27,7 @@ from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.trust import Permission, TrustDocument, TrustedKey
 from agent.messages.words import Kind
+from agent.verification.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
 
 MAX_AHEAD_S = 300
 """How far a sender's clock may run ahead of trusted time."""

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from agent.config_fields import Place, Reader, choice, mistake, nearest, text, whole, wrong
-from agent.config_problems import Mistake, shown
-from agent.config_sections import Field, distinct, items, named, position_of, read_document, section
+from agent.configuration.fields import Place, Reader, choice, mistake, nearest, text, whole, wrong
+from agent.configuration.problems import Mistake, shown
+from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
+from agent.configuration.yaml_text import Mapping, Scalar, Sequence, Value
 from agent.messages.trust import Permission, Roots, TrustDocument, TrustedKey
-from agent.yaml_text import Mapping, Scalar, Sequence, Value
 
 MAX_KEYS = 200
 MAX_ROOTS = 16

@@ -7,11 +7,11 @@ and its own new roots are asked. The cheap questions come first: an old change t
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from agent.envelope import COMMAND_TYP, Part, RefusalError, read_envelope, read_header
 from agent.messages.codec import convert, parse_json
 from agent.messages.commands import Claims, SetTrust
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, TrustError, roots_short
+from agent.verification.envelope import COMMAND_TYP, Part, RefusalError, read_envelope, read_header
 
 
 class Signer(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.gpio_lines import Factory, Line
+from agent.gpio.lines import Factory, Line
 
 FILE_NAME = "amplifier.json"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.config_problems import SHOWN_CHARACTERS, Mistake, Mistakes, Position, shown
-from agent.yaml_text import Mapping, Refused, Scalar, Sequence, Value
+from agent.configuration.problems import SHOWN_CHARACTERS, Mistake, Mistakes, Position, shown
+from agent.configuration.yaml_text import Mapping, Refused, Scalar, Sequence, Value
 
 T = TypeVar("T")
 

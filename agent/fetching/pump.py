@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from agent.attempt import Attempt, ConnectionBrokenError, SourceError
-from agent.download import Answer, http_error
+from agent.fetching.attempt import Attempt, ConnectionBrokenError, SourceError
+from agent.fetching.download import Answer, http_error
 from agent.messages.reasons import Reason
 
 HEAD_BYTES = 4_096

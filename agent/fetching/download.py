@@ -11,8 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-from agent.attempt import Attempt, ConnectionBrokenError, SourceError
-from agent.cache import Partial
+from agent.fetching.attempt import Attempt, ConnectionBrokenError, SourceError
+from agent.fetching.cache import Partial
 from agent.messages.reasons import Reason
 from agent.messages.sources import File
 

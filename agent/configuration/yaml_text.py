@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from yaml.resolver import Resolver
 
-from agent.config_problems import START, Mistake, Mistakes, Position, position_in, shown
+from agent.configuration.problems import START, Mistake, Mistakes, Position, position_in, shown
 
 MAX_DEPTH = 8
 """Deepest nesting of lists and mappings: the real files need four."""

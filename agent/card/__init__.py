@@ -1,0 +1,1 @@
+"""Sound card's parts: lanes and levels, and the library that drives the device."""

@@ -1,0 +1,1 @@
+"""Config's parts: YAML with positions, sections, values, and what a technician is told."""

@@ -1,0 +1,1 @@
+"""Player's parts: libVLC, the formats it is told, and sounds of our own."""

@@ -1,0 +1,1 @@
+"""Fetch's parts: one attempt, its name and wire, the cache, a download, a stream."""

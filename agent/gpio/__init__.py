@@ -1,0 +1,1 @@
+"""The amplifier's lines: who holds them, and how they are driven."""

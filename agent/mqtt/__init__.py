@@ -1,0 +1,1 @@
+"""Link's parts: the broker's address and one client per connection."""
