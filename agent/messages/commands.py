@@ -65,6 +65,29 @@ class Stop(Command, frozen=True, tag="stop", omit_defaults=True):
             raise ValueError("stop names either an item or all: true")
 
 
+class Order(Command, frozen=True, tag="order"):
+    """The waiting priority items in this order; those it does not name come after, as they were."""
+
+    items: Annotated[tuple[ItemId, ...], Meta(min_length=1, max_length=100)]
+
+    def __post_init__(self) -> None:
+        if len(set(self.items)) != len(self.items):
+            raise ValueError("an item stands twice")
+
+
+class Prefetch(Command, frozen=True, tag="prefetch", omit_defaults=True):
+    """Files that an order will name: brought at leisure; pinned ones stay, whatever else wants their place."""
+
+    MAX_LIFETIME_S: ClassVar[int] = 7 * 24 * 3_600
+
+    sources: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=16)]
+    pin: bool | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if any(source.file is UNSET for source in self.sources):
+            raise ValueError("only files can be prefetched")
+
+
 class SetVolume(Command, frozen=True, tag="set_volume"):
     """The node's volume for items that name none; survives a restart."""
 

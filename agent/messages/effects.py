@@ -5,7 +5,7 @@ from typing import Literal
 
 from agent.messages.events import Delivery, DocumentType, MessageArrived, OrderKey
 from agent.messages.reports import ReportClaims
-from agent.messages.sources import BuiltinName, File, Relay
+from agent.messages.sources import BuiltinName, File, Relay, Speech
 from agent.messages.trust import TrustDocument
 
 # Link ---------------------------------------------------------------------------------------------------------------
@@ -259,6 +259,26 @@ class OpenStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Speak:
+    """Make sound of a text; answered by `FileReady` or `SourceFailed`."""
+
+    token: int
+    speech: Speech
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Bring a file into the cache when nothing else is fetched; `pin` keeps it from eviction for good.
+
+    Answered by `FileReady` or `SourceFailed`, with a token that no attempt has.
+    """
+
+    token: int
+    file: File
+    pin: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CancelFetch:
     """The attempt is over: close socket and pipe. Unknown tokens are ignored."""
 
@@ -292,10 +312,29 @@ class MediaBuiltin:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Decode into a fresh lane; answered by `SamplesDecoded` or `DecodingFailed`."""
+    """Decode into a fresh lane; answered by `SamplesDecoded` or `DecodingFailed`.
+
+    `chime` puts the chime before it; `from_s` skips so much of a file's beginning, as far as its format allows.
+    """
 
     token: int
     media: MediaFile | MediaPipe | MediaBuiltin
+    chime: bool = False
+    from_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PauseDecoding:
+    """The lane holds enough: decode no more of this until `ResumeDecoding`. Unknown tokens are ignored."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDecoding:
+    """Go on where `PauseDecoding` stopped."""
+
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,11 +363,27 @@ class CloseCard:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Let this attempt's lane sound now, at most `max_samples`; answered by `SoundStarted`, later `SoundEnded`."""
+    """Let this attempt's lane sound, at most `max_samples`; answered by `SoundStarted`, later `SoundEnded`.
+
+    With `at_mono_s` (CLOCK_BOOTTIME) the lane's first sample belongs to that instant: silence until then, or so much of
+    the lane left out as it is late; from there on the card's drift against the clock is corrected. A lane that was held
+    goes on with the sample after the last one heard.
+    """
 
     token: int
     gain_percent: int
     max_samples: int
+    at_mono_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Be silent over 10 ms and keep the rest of the lane, what the card holds included; answered by `SoundHeld`.
+
+    A lane that has not begun to sound, or has all sounded, is answered by `SoundEnded` where `Sound` was asked for it.
+    """
+
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,13 +466,18 @@ Effect = (
     | ReadOutbox
     | FetchFile
     | OpenStream
+    | Speak
+    | Prefetch
     | CancelFetch
     | Decode
+    | PauseDecoding
+    | ResumeDecoding
     | ClosePipe
     | EndDecoding
     | OpenCard
     | CloseCard
     | Sound
+    | Hold
     | SetGain
     | Silence
     | SwitchRelay

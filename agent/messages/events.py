@@ -369,6 +369,14 @@ class SoundEnded:
     loudness: Loudness
 
 
+@dataclass(frozen=True, slots=True)
+class SoundHeld:
+    """It is silent, and may go on: what has left the card since its last `Sound`."""
+
+    token: int
+    loudness: Loudness
+
+
 # Machine ------------------------------------------------------------------------------------------------------------
 
 
@@ -454,6 +462,7 @@ Event = (
     | SoundStarved
     | SoundFlowed
     | SoundEnded
+    | SoundHeld
     | ClockFound
     | RelayFailed
     | VitalsMeasured
