@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from agent import RELEASED_AT_S, __version__
 from agent.carried_clock import CarriedClock
@@ -22,12 +23,14 @@ from agent.config import Config, ConfigError, load_config, load_trust
 from agent.console import Console, ConsoleDeniedError, ConsoleError, ask
 from agent.core import node
 from agent.core.amplifier import AmplifierSettings
+from agent.decoders.demuxers import begin_of, demuxer_for
 from agent.fetch import Fetch
 from agent.gpio.claim import Claim, recall, remember
 from agent.gpio_amp import GpioAmplifiers, GpioError, Line, amp_off
 from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
+from agent.messages.rules import NO_RULES
 from agent.player import Player
 from agent.process import log_to_stderr, post_deaths, post_signals
 from agent.security import (
@@ -40,6 +43,7 @@ from agent.security import (
     explain,
 )
 from agent.sound_card import SoundCard
+from agent.speech import Synthesiser
 from agent.store import Store, StoreError
 from agent.systemd import Systemd
 from agent.verification.judge import Judge, trust_in_force
@@ -196,7 +200,7 @@ def _open_relays(claims: list[Claim], remembered: Claim | None) -> int:
 
 def _run(options: argparse.Namespace, config: Config, trust: TrustStore) -> int:
     log_to_stderr()
-    for note in config.notes:  # such as quiet hours that nobody keeps: whoever reads the log must not believe in them
+    for note in config.notes:  # what a technician should know of a file that is good
         log.warning("%s: %s", options.config, note)
     inbox: Inbox = SimpleQueue()
     post_deaths(inbox.put)
@@ -231,8 +235,14 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         files=config.sources.files,
         ca_file=config.sources.ca,
         post=inbox.put,
+        format_of=demuxer_for,
+        begin_of=begin_of,
     )
     closing.callback(fetch.close)
+    speech = Synthesiser(
+        folder=config.storage.runtime / "speech", piper=config.speech.piper, voices=config.speech.voices, post=inbox.put
+    )
+    closing.callback(speech.close)
     console = Console(path=_socket(config), post=inbox.put)
     closing.callback(console.close)
     link = _link(config, inbox)
@@ -259,6 +269,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
             link=link,
             store=store,
             fetch=fetch,
+            speech=speech,
             player=player,
             card=card,
             amplifiers=amplifiers,
@@ -300,6 +311,9 @@ def _node_settings(config: Config, key: NodeKey) -> node.NodeSettings:
         volume_percent=config.audio.volume_percent,
         emergency_volume_percent=config.audio.emergency_volume_percent,
         heartbeat_s=config.heartbeat_s,
+        zone=ZoneInfo(config.timezone),
+        rules=config.policy.rules if config.policy else NO_RULES,
+        start_offset_ms=config.audio.start_offset_ms,
     )
 
 

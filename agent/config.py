@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.configuration.fields import Place, choice, flag, text, whole
 from agent.configuration.problems import ConfigError, Mistake, Mistakes, Problem
 from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
+from agent.configuration.speaking import speech_notes
 from agent.configuration.trust import load_trust
 from agent.configuration.values import (
     broker,
@@ -26,9 +27,12 @@ from agent.configuration.values import (
     quiet_hours,
     readable,
     timezone,
+    volume_hours,
 )
-from agent.configuration.words import MINUTES_OF_DAY, Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Storage, Zone
+from agent.configuration.words import Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Speech, Storage, Zone
 from agent.configuration.yaml_text import Mapping, Sequence, Value
+from agent.messages.documents import MAX_QUIET_HOURS, MINUTES_OF_DAY, Day
+from agent.messages.words import Kind
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust"]
 
@@ -40,8 +44,8 @@ MAX_ZONES = 16
 """Zones of one node: as many as a `play` may name."""
 MAX_ALLOW_ENTRIES = 200
 """Entries of an allow-list: each is compared at every redirect and segment."""
-MAX_QUIET_HOURS = 16
-"""Spans of quiet hours in a day."""
+MAX_VOLUME_HOURS = 16
+"""Ceilings by hour: as many as spans of quiet hours."""
 LAST_GPIO = 27
 """GPIO 0 to 27 are on the Raspberry Pi's 40-pin header."""
 MAX_CHIP = 63
@@ -52,6 +56,8 @@ KEEPALIVE_S = (5, 600)
 """Below 5 s a slow 4G cell looks dead; a half-open link is noticed after twice the keepalive, 20 min at most."""
 WARM_UP_MS = (0, 3_000)
 """Amplifiers settle within 3 s; more would let an emergency wait."""
+START_OFFSET_MS = (-1_000, 1_000)
+"""Within a second sound goes 340 m: no hearer stands between two poles farther apart."""
 LINGER_MS = (0, 60_000)
 """Hum is heard by night: no more than a minute of it after an item."""
 MAX_ON_S = (1, 14_400)
@@ -65,6 +71,7 @@ HEARTBEAT_S = (1, 3_600)
 MAX_SESSION_MIN = (1, MINUTES_OF_DAY)
 SESSIONS_PER_DAY = (0, 48)
 """A session with its gaps takes half an hour; 0: no normal sound at all."""
+MINUTES_PER_DAY = (0, MINUTES_OF_DAY)
 
 CLOCK_CHIPS = ("rtc0", "rtc1", "rtc2", "rtc3")
 """As the kernel names them; a Pi has one at most, a Pi 5 its own and one more."""
@@ -94,6 +101,13 @@ def _keys_fit_the_factory(gpio: Gpio, keys: Mapping, place: Place) -> Iterator[M
         yield Mistake(position_of(keys, name), f"{place.under(name).name} {told}")
 
 
+def _piper_has_voices(speech: Speech, keys: Mapping, place: Place) -> Iterator[Mistake]:
+    for name, example in (("piper", "/usr/bin/piper"), ("voices", "/usr/share/loa/voices")):
+        if getattr(speech, name) is None and (speech.piper or speech.voices):
+            told = f"{place.under(name).name} is missing, and one needs the other: write {name}: {example}"
+            yield Mistake(keys.position, told)
+
+
 def _some_hour_is_not_quiet(policy: Policy, keys: Mapping, place: Place) -> Iterator[Mistake]:
     if (
         policy.quiet_hours
@@ -107,6 +121,7 @@ def _some_hour_is_not_quiet(policy: Policy, keys: Mapping, place: Place) -> Iter
 
 _NAME = text("a name of a to z, 0 to 9 and -, 40 at most, such as hoang-dao", r"[a-z0-9][a-z0-9-]{0,39}")
 _PERCENT = whole(0, 100)
+_A_DAY = choice(*(day.value for day in Day))
 
 _MQTT = section(
     Mqtt,
@@ -128,6 +143,7 @@ _AUDIO = section(
     Field("device", device, required='device: "plughw:CARD=NAME", with a NAME that `aplay -l` shows'),
     Field("volume_percent", _PERCENT),
     Field("emergency_volume_percent", _PERCENT),
+    Field("start_offset_ms", whole(*START_OFFSET_MS)),
 )
 _GPIO = section(
     Gpio,
@@ -177,17 +193,44 @@ _SOURCES = section(
     Field("files", items(entry, MAX_ALLOW_ENTRIES, 'a list such as ["https://files.example.vn"], or [] for none')),
     Field("ca", certificate("the path of the certificate of one more authority, such as sources-ca.pem")),
 )
+_SPEECH = section(
+    Speech,
+    Field("piper", path("the path of the program, such as /usr/bin/piper")),
+    Field("voices", folder("the path of the folder with Piper's voices, such as /usr/share/loa/voices")),
+    rules=(_piper_has_voices,),
+)
 _STORAGE = section(
     Storage,
     Field("state", folder("the path of a folder on the card, such as /var/lib/loa")),
     Field("cache_max_mb", whole(*CACHE_MAX_MB)),
     Field("runtime", folder("the path of a folder in memory, such as /run/loa")),
 )
+_CEILINGS = named(
+    choice(Kind.NORMAL.value, Kind.PRIORITY.value),
+    lambda _: _PERCENT,
+    len(Kind),
+    "normal, priority or both with a percent, such as {normal: 80}",
+)
+
+
+def _volume_ceilings(value: Value, place: Place) -> tuple[tuple[Kind, int], ...]:
+    """By kind, all day; none for emergencies, which no policy touches."""
+    return tuple((Kind(name), percent) for name, percent in _CEILINGS(value, place).items())
+
+
+def _day(value: Value, place: Place) -> Day:
+    return Day(_A_DAY(value, place))
+
+
 _POLICY = section(
     Policy,
     Field("quiet_hours", items(quiet_hours, MAX_QUIET_HOURS, 'a list such as ["21:00-04:45"]')),
+    Field("days", distinct(items(_day, len(Day), "a list such as [mon, wed, fri], or [] for none"))),
     Field("max_session_min", whole(*MAX_SESSION_MIN)),
     Field("max_sessions_per_day", whole(*SESSIONS_PER_DAY)),
+    Field("max_minutes_per_day", whole(*MINUTES_PER_DAY)),
+    Field("volume_ceilings", _volume_ceilings),
+    Field("volume_by_hour", items(volume_hours, MAX_VOLUME_HOURS, 'a list such as ["20:00-21:00 normal 50"]')),
     rules=(_some_hour_is_not_quiet,),
 )
 _NODE = section(
@@ -201,6 +244,7 @@ _NODE = section(
     Field("gpio", _GPIO, required="gpio: {factory: lgpio}, or mock where there is no hardware"),
     Field("amplifier", _zones, required="amplifier: {main: {gpio: 17, active: high}}"),
     Field("sources", _SOURCES),
+    Field("speech", _SPEECH),
     Field("storage", _STORAGE),
     Field("clock", section(Clock, Field("trust", choice("kernel", "always")), Field("rtc", choice(*CLOCK_CHIPS)))),
     Field("heartbeat_s", whole(*HEARTBEAT_S)),
@@ -224,8 +268,6 @@ def load_config(path: Path) -> Config:
 
 def _notes(config: Config) -> Iterator[str]:
     """What is allowed and still worth a sentence."""
-    if config.policy is not None:
-        yield "policy is read and checked, but this version does not apply it yet"
     if config.gpio.factory == "mock":
         yield "gpio.factory is mock: no relay is switched"
     if config.clock.trust == "always":
@@ -235,6 +277,7 @@ def _notes(config: Config) -> Iterator[str]:
     for entry_text in config.sources.allow:
         if entry_text.startswith("http://"):
             yield f"sources.allow holds {entry_text}: whoever sits between can put in another sound"
+    yield from speech_notes(config.speech)
     if is_numbered(config.audio.device):
         yield f"audio.device {config.audio.device} goes by a number, which may be another card after the next start"
     if config.gpio.factory == "lgpio":

@@ -1,73 +1,55 @@
-"""Brings the bytes of sources: files into the cache, relays into a pipe. The only module that knows urllib3.
+"""Brings the bytes of sources: files into the cache, relays (HLS too) into a pipe.
 
 Verbs are the loop's and never block. `fetch-cache` answers for files that are in the cache already, so that they never
-queue behind the network; `fetch-1` to `fetch-3` each run one attempt at a time, and more wait. Lookups have threads of
-their own (dial.py). What a sibling does is said there: attempt (limits, cancelling), dial (name, connection,
-TLS), cache, download, pump, and `messages.addresses` (what may be called).
+queue behind the network; `fetch-1` to `fetch-3` each run one attempt at a time, and more wait. One of the three
+prefetches, while nothing that was ordered waits for its bytes; an order interrupts it, and it goes on where it was.
+Lookups have threads of their own (dial.py). What a sibling does is said there: attempt (limits, cancelling), dial
+(name, connection, TLS), request (HTTP), cache, download, pump and body (a stream), hls and segments, outlet (the pipe),
+and `messages.addresses` (what may be called).
 
 Invariants: an attempt that is not cancelled is answered by exactly one FileReady, StreamReady or SourceFailed, and a
 StreamReady by at most one SourceFailed later; SourceFailed comes within 5 s of what went wrong. After `cancel` nothing
 is posted, except what was on its way already: a stale StreamReady's descriptor is the receiver's to close, too.
-No proxy, cookie or user name is ever used; a body is never decompressed.
 """
 
 import contextlib
 import functools
-import http.client
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Literal
+from queue import Empty, SimpleQueue
 
-import urllib3
-from urllib3.connection import HTTPConnection
-
-from agent.fetching.attempt import Attempt, CancelledError, ConnectionBrokenError, Limits, SourceError
+from agent.fetching.attempt import Attempt, CancelledError, GiveWayError, Limits, SourceError
+from agent.fetching.body import BeginOf, FormatOf
 from agent.fetching.cache import Cache
-from agent.fetching.dial import Authorities, Dialler, Resolve, Wire, system_resolve
-from agent.fetching.download import Answer, Get, download
-from agent.fetching.pump import pump
-from agent.messages.addresses import Address, SourceRules, follow, parse_address
+from agent.fetching.dial import Authorities, Dialler, Resolve, system_resolve
+from agent.fetching.download import Get, download
+from agent.fetching.outlet import Outlet
+from agent.fetching.pump import carry
+from agent.fetching.request import Requests
+from agent.messages.addresses import SourceRules
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import File, Relay
 
 MAX_AT_ONCE = 3
 """Attempts on the network at once: one sounds, one is made ready, one is fetched ahead."""
-MAX_REDIRECTS = 3
-"""As the protocol says."""
+MAX_PREFETCHES = 64
+"""Waiting or under way: a week's bulletins and every alarm, far below what would cost memory."""
 QUICK_HASH_BYTES = 4 * 1024 * 1024
 """Hashed by `fetch-cache` itself, 70 ms on a Zero 2 W; what is larger must not keep others waiting there."""
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_ASKED = {"User-Agent": "loa-agent", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 
 Post = Callable[[FileReady | StreamReady | SourceFailed], None]
 
 
-class _Answer:
-    """What urllib3 makes of a response, with its errors in our words."""
+class _Prefetching:
+    """Tells a worker to look for something to prefetch."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.length: int | None = getattr(response, "length_remaining", None)
 
-    def header(self, name: str) -> str:
-        return self._response.headers.get(name, "")
-
-    def read(self, at_most: int) -> bytes:
-        try:
-            return self._response.read1(at_most, decode_content=False)
-        except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
-            raise SourceError(Reason.TLS_ERROR, str(error)) from error
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            raise ConnectionBrokenError(str(error)[:120]) from error
+_PREFETCH = _Prefetching()
 
 
 class Fetch:
@@ -81,11 +63,16 @@ class Fetch:
         allow: tuple[str, ...],
         files: tuple[str, ...] | None,
         post: Post,
+        format_of: FormatOf,
+        begin_of: BeginOf,
         ca_file: Path | None = None,
         limits: Limits | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
         """`allow` and `files` are allow-list entries (protocol 4); without `ca_file` the system's authorities count.
+
+        `format_of` names a stream's format, as its demuxer is called, from its first bytes; None: not played.
+        `begin_of` says how many of them come before its first whole frame.
 
         Raises:
             ValueError: an entry is not one.
@@ -94,13 +81,19 @@ class Fetch:
         self._rules = SourceRules(allow, files)
         self._cache = Cache(cache_dir, cache_max_bytes)
         self._post = post
+        self._format_of = format_of
+        self._begin_of = begin_of
         self._limits = limits or Limits()
         self._resolve = resolve
         self._authorities = Authorities(ca_file)
         self._closed = False
         self._attempts: dict[int, Attempt] = {}
         self._asked: SimpleQueue[Attempt | None] = SimpleQueue()
-        self._waiting: SimpleQueue[Attempt | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Attempt | _Prefetching | None] = SimpleQueue()
+        self._ahead: SimpleQueue[Attempt] = SimpleQueue()
+        self._baton: SimpleQueue[None] = SimpleQueue()
+        """Held by the one worker that prefetches."""
+        self._baton.put(None)
         self._wake_fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(MAX_AT_ONCE)]
         self._threads = [threading.Thread(target=self._answer_from_cache, name="fetch-cache", daemon=True)]
         for number, wake_fd in enumerate(self._wake_fds, 1):
@@ -116,14 +109,25 @@ class Fetch:
         self._asked.put(self._new_attempt(token, file))
 
     def open_stream(self, token: int, relay: Relay) -> None:
-        """Answered by StreamReady or SourceFailed; the latter also when the stream ends or breaks."""
-        self._waiting.put(self._new_attempt(token, relay))
+        """Answered by StreamReady or SourceFailed; the latter also when the stream ends or breaks for good."""
+        self._order(self._new_attempt(token, relay))
+
+    def prefetch(self, token: int, file: File, pin: bool) -> None:
+        """Answered by FileReady or SourceFailed, whenever there is time; a pinned file is never evicted."""
+        if sum(attempt.prefetch for attempt in self._attempts.copy().values()) >= MAX_PREFETCHES:
+            self._post(SourceFailed(token, Reason.QUEUE_FULL, f"{MAX_PREFETCHES} files wait to be fetched ahead"))
+            return
+        attempt = Attempt(token, file, self._limits, prefetch=True, pin=pin)
+        self._attempts[token] = attempt
+        self._ahead.put(attempt)
+        self._waiting.put(_PREFETCH)
 
     def cancel(self, token: int) -> None:
         """Close socket and pipe, free the slot. Unknown tokens are ignored."""
         attempt = self._attempts.pop(token, None)
         if attempt is not None:
             attempt.cancel()
+            self._waiting.put(_PREFETCH)
 
     def close(self) -> None:
         """Cancel everything and wait for the threads, at most `close_s`. A second time does nothing."""
@@ -148,6 +152,13 @@ class Fetch:
         self._attempts[token] = attempt
         return attempt
 
+    def _order(self, attempt: Attempt) -> None:
+        """Ask the workers for something that is awaited; what is fetched ahead gives way. Also from `fetch-cache`."""
+        self._waiting.put(attempt)
+        for other in self._attempts.copy().values():
+            if other.prefetch:
+                other.give_way()
+
     # Workers ----------------------------------------------------------------------------------------------------------
 
     def _answer_from_cache(self) -> None:
@@ -159,19 +170,52 @@ class Fetch:
                 if path is None and file.bytes <= QUICK_HASH_BYTES:
                     path = self._cache.verified(file, attempt.check)
                 if path is None:
-                    self._waiting.put(attempt)
+                    self._order(attempt)
                 else:
                     self._finish(attempt, FileReady(attempt.token, str(path)))
+            self._waiting.put(_PREFETCH)
 
     def _work(self, wake_fd: int) -> None:
         dialler = Dialler(self._resolve, self._authorities)
-        while (attempt := self._waiting.get()) is not None:
-            with self._answered(attempt):
-                attempt.begin(wake_fd)
-                if isinstance(attempt.order, File):
-                    self._bring_file(attempt, attempt.order, dialler)
-                else:
-                    self._bring_stream(attempt, attempt.order, dialler)
+        while (work := self._waiting.get()) is not None:
+            if isinstance(work, Attempt):
+                with self._answered(work):
+                    self._bring(work, wake_fd, dialler)
+                self._waiting.put(_PREFETCH)
+            else:
+                self._fetch_ahead(wake_fd, dialler)
+
+    def _fetch_ahead(self, wake_fd: int, dialler: Dialler) -> None:
+        """Prefetch one after the other, until there is none or something is ordered."""
+        while not self._ahead.empty() and not self._is_awaited():
+            try:
+                self._baton.get_nowait()
+            except Empty:
+                return  # whoever holds it looks again once it has put it back
+            try:
+                attempt = self._ahead.get_nowait()
+                with self._answered(attempt):
+                    self._bring(attempt, wake_fd, dialler)
+            except Empty:
+                continue
+            except GiveWayError:
+                self._ahead.put(attempt)
+            finally:
+                self._baton.put(None)
+
+    def _is_awaited(self) -> bool:
+        """Whether anything ordered still waits for its first bytes: its end brings the next look at what is ahead."""
+        return any(not (attempt.prefetch or attempt.delivered) for attempt in self._attempts.copy().values())
+
+    def _bring(self, attempt: Attempt, wake_fd: int, dialler: Dialler) -> None:
+        attempt.begin(wake_fd)
+        if attempt.prefetch and self._is_awaited():
+            raise GiveWayError  # it may have been told so a moment before it began
+        requests = Requests(attempt, dialler, self._rules)
+        if isinstance(attempt.order, File):
+            self._bring_file(attempt, attempt.order, requests)
+        else:
+            self._bring_stream(attempt, attempt.order, requests)
 
     @contextlib.contextmanager
     def _answered(self, attempt: Attempt) -> Iterator[None]:
@@ -188,77 +232,26 @@ class Fetch:
         if not attempt.cancelled:
             self._post(news)
 
-    def _bring_file(self, attempt: Attempt, file: File, dialler: Dialler) -> None:
+    def _bring_file(self, attempt: Attempt, file: File, requests: Requests) -> None:
+        if attempt.pin:
+            self._cache.require_room_for_pin(file)
         path = self._cache.verified(file, attempt.check)
         if path is None:
-            get: Get = functools.partial(self._get, attempt, dialler, "file", file.uri)
+            get: Get = functools.partial(requests.file, file.uri)
             with closing(self._cache.partial(file, attempt.token, attempt.check)) as partial:
                 path = download(attempt, file, partial, get)
+        if attempt.pin:
+            self._cache.pin(path)
         self._finish(attempt, FileReady(attempt.token, str(path)))
 
-    def _bring_stream(self, attempt: Attempt, relay: Relay, dialler: Dialler) -> None:
-        with self._get(attempt, dialler, "relay", relay.uri, {}) as answer:
-            end = pump(attempt, answer, lambda fd, head: self._post(StreamReady(attempt.token, fd, head)))
+    def _bring_stream(self, attempt: Attempt, relay: Relay, requests: Requests) -> None:
+        def deliver(fd: int, head: bytes) -> None:
+            self._post(StreamReady(attempt.token, fd, head))
+            self._waiting.put(_PREFETCH)
+
+        with Outlet(attempt, deliver) as outlet:
+            end = carry(attempt, relay.uri, requests.stream, outlet, format_of=self._format_of, begin_of=self._begin_of)
         if end is None:
             self._attempts.pop(attempt.token, None)
         else:
             self._finish(attempt, SourceFailed(attempt.token, Reason.STREAM_ENDED, end))
-
-    # One request ------------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _get(
-        self, attempt: Attempt, dialler: Dialler, kind: Literal["file", "relay"], uri: str, headers: dict[str, str]
-    ) -> Iterator[Answer]:
-        """GET through at most MAX_REDIRECTS redirects, each held against the rules before it is followed."""
-        attempt.expect(self._limits.first_byte_s, Reason.NO_ANSWER, f"no answer in {self._limits.first_byte_s:g} s")
-        here: Address | None = None
-        for _ in range(MAX_REDIRECTS + 1):
-            try:
-                address = parse_address(uri) if here is None else follow(here, uri)
-                private_too = self._rules.permit(kind, address)
-            except ValueError as error:
-                raise SourceError(Reason.NOT_ALLOWED, str(error)) from None
-            with closing(dialler.dial(attempt, address, private_too=private_too)) as connected:
-                with _named_errors(address):
-                    answer = _ask(dialler.wire(connected, attempt, address), address, headers)
-                if answer.status not in _REDIRECTS:
-                    attempt.expect_still(Reason.STALLED, "an answer, but no bytes")
-                    yield answer
-                    return
-                here, uri = address, answer.header("Location")
-        raise SourceError(Reason.HTTP_ERROR, f"more than {MAX_REDIRECTS} redirects")
-
-
-def _ask(wire: Wire, address: Address, headers: dict[str, str]) -> _Answer:
-    """Send the request, read the head."""
-    connection = HTTPConnection(address.host, address.port)
-    connection.sock = wire  # http.client uses of a socket only what Wire has
-    connection.request(
-        "GET",
-        address.target,
-        headers={"Host": address.authority, **_ASKED, **headers},
-        preload_content=False,
-        decode_content=False,
-    )
-    answer = _Answer(connection.getresponse())
-    encoding = answer.header("Content-Encoding").strip().lower()
-    if encoding not in {"", "identity"} or answer.header("Transfer-Encoding").strip().lower() not in {"", "chunked"}:
-        raise SourceError(Reason.HTTP_ERROR, "the body is compressed, which was not asked for")
-    return answer
-
-
-@contextlib.contextmanager
-def _named_errors(address: Address) -> Iterator[None]:
-    """What a handshake or a request may meet, as a reason."""
-    try:
-        yield
-    except (ssl.SSLError, urllib3.exceptions.SSLError) as error:
-        why = getattr(error, "verify_message", "") or str(error)
-        raise SourceError(Reason.TLS_ERROR, f"{address.host}: {why}"[:200]) from error
-    except http.client.RemoteDisconnected as error:
-        raise SourceError(Reason.NO_ANSWER, f"{address.host} hung up without an answer") from error
-    except (http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-        raise SourceError(Reason.HTTP_ERROR, f"{address.host} does not speak HTTP: {error!r}"[:200]) from error
-    except OSError as error:
-        raise SourceError(Reason.NO_ANSWER, f"{address.host}: {error.strerror or error}") from error

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from agent.core import node
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.sources import File, Relay
+from agent.messages.sources import File, Relay, Speech
 from agent.messages.trust import TrustDocument
 
 LONGEST_WAIT_S: Final = 3.0
@@ -63,13 +63,25 @@ class Fetch(Protocol):
 
     def fetch_file(self, token: int, file: File) -> None: ...
     def open_stream(self, token: int, relay: Relay) -> None: ...
+    def prefetch(self, token: int, file: File, pin: bool) -> None: ...
+    def cancel(self, token: int) -> None: ...
+
+
+class Synthesiser(Protocol):
+    """Text to sound."""
+
+    def speak(self, token: int, speech: Speech) -> None: ...
     def cancel(self, token: int) -> None: ...
 
 
 class Player(Protocol):
     """Bytes to samples."""
 
-    def decode(self, token: int, media: do.MediaFile | do.MediaPipe | do.MediaBuiltin) -> None: ...
+    def decode(
+        self, token: int, media: do.MediaFile | do.MediaPipe | do.MediaBuiltin, chime: bool, from_s: float
+    ) -> None: ...
+    def pause(self, token: int) -> None: ...
+    def resume(self, token: int) -> None: ...
     def end(self, token: int) -> None: ...
 
 
@@ -78,7 +90,8 @@ class SoundCard(Protocol):
 
     def open(self) -> None: ...
     def close_card(self) -> None: ...
-    def sound(self, token: int, gain_percent: int, max_samples: int) -> None: ...
+    def sound(self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None) -> None: ...
+    def hold(self, token: int) -> None: ...
     def set_gain(self, token: int, gain_percent: int) -> None: ...
     def silence(self, token: int) -> None: ...
 
@@ -128,6 +141,7 @@ class Adapters:
     link: Link
     store: Store
     fetch: Fetch
+    speech: Synthesiser
     player: Player
     card: SoundCard
     amplifiers: Amplifiers
@@ -208,13 +222,18 @@ class Loop:
             do.ReadOutbox: lambda it: edge.store.read_outbox(it.after_seq, it.limit),
             do.FetchFile: lambda it: edge.fetch.fetch_file(it.token, it.file),
             do.OpenStream: lambda it: edge.fetch.open_stream(it.token, it.relay),
-            do.CancelFetch: lambda it: edge.fetch.cancel(it.token),
+            do.Speak: lambda it: edge.speech.speak(it.token, it.speech),
+            do.Prefetch: lambda it: edge.fetch.prefetch(it.token, it.file, it.pin),
+            do.CancelFetch: self._cancel_fetch,
             do.ClosePipe: lambda it: os.close(it.fd),
-            do.Decode: lambda it: edge.player.decode(it.token, it.media),
+            do.Decode: lambda it: edge.player.decode(it.token, it.media, it.chime, it.from_s),
+            do.PauseDecoding: lambda it: edge.player.pause(it.token),
+            do.ResumeDecoding: lambda it: edge.player.resume(it.token),
             do.EndDecoding: lambda it: edge.player.end(it.token),
             do.OpenCard: lambda _: edge.card.open(),
             do.CloseCard: lambda _: edge.card.close_card(),
-            do.Sound: lambda it: edge.card.sound(it.token, it.gain_percent, it.max_samples),
+            do.Sound: lambda it: edge.card.sound(it.token, it.gain_percent, it.max_samples, it.at_mono_s),
+            do.Hold: lambda it: edge.card.hold(it.token),
             do.SetGain: lambda it: edge.card.set_gain(it.token, it.gain_percent),
             do.Silence: lambda it: edge.card.silence(it.token),
             do.SwitchRelay: lambda it: edge.amplifiers.switch(it.zone, it.on),
@@ -225,6 +244,11 @@ class Loop:
             do.Log: lambda it: log.log(logging.getLevelNamesMapping()[it.level.upper()], it.text),
             do.Exit: self._leave,
         }
+
+    def _cancel_fetch(self, effect: do.CancelFetch) -> None:
+        """A token is one attempt's: whoever knows it not ignores it."""
+        self._adapters.fetch.cancel(effect.token)
+        self._adapters.speech.cancel(effect.token)
 
     def _be_ready(self) -> None:
         """What lives now lives for ever: a full collection would cost 100 ms on a Zero 2 W."""

@@ -15,45 +15,19 @@ from typing import Any
 
 from agent.decoders import tones
 from agent.decoders.decoding import BYTES_A_SAMPLE, RATE_HZ, Decoding, Lane, instance
-from agent.decoders.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
+from agent.decoders.demuxers import HEAD_BYTES, LANDS, demuxer_for, id3_bytes, looks_like
+from agent.decoders.synthesis import Synthesis
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, Event, PlayerReady, SamplesDecoded
 from agent.messages.reasons import Reason
 from agent.messages.sources import BuiltinName
 
-CYCLE_LEAD_SAMPLES = 2 * RATE_HZ
-"""Siren and tone are kept 2 s ahead, as libVLC keeps what it decodes."""
 CYCLE_WAKE_S = 0.5
-CYCLE_CHUNK_BYTES = 9_600
-"""100 ms: small enough to keep the lane near its lead."""
 WARM_UP_S = 0.050
 WARM_UP_TIMEOUT_S = 60.0
 """A Zero 2 W reads its plug-ins from a cold SD card in 6 to 12 s; later than this libVLC does not work at all."""
 CLOSE_TIMEOUT_S = 3.0
 _WARM_UP = -1
-
-
-class _Synthesis:
-    """A sound of the node's own, once or for as long as it is wanted; no libVLC."""
-
-    def __init__(self, *, lane: Lane, pcm: bytes, endless: bool) -> None:
-        self.lane = lane
-        self.endless = endless
-        self._pcm = pcm
-        self._at = 0
-
-    def feed(self) -> None:
-        """Fill the lane: up to its lead, or with all there is."""
-        while self._at < len(self._pcm) and not (self.endless and self.lane.available() >= CYCLE_LEAD_SAMPLES):
-            self.lane.push(self._pcm[self._at : self._at + CYCLE_CHUNK_BYTES])
-            self._at += CYCLE_CHUNK_BYTES
-            if self.endless and self._at >= len(self._pcm):
-                self._at = 0
-        if not self.endless:
-            self.lane.end()
-
-    def release(self) -> None:
-        """Nothing to give back."""
 
 
 class _Nowhere:
@@ -93,16 +67,34 @@ class Player:
         self._open_lane = open_lane
         self._post = post
         self._verbs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._attempts: dict[int, Decoding | _Synthesis] = {}
+        self._attempts: dict[int, Decoding | Synthesis] = {}
         self._instance: Any = None
         self._running = True
         self._warm = False
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
         self._thread.start()
 
-    def decode(self, token: int, media: MediaFile | MediaPipe | MediaBuiltin) -> None:
-        """Begin: `SamplesDecoded` with the first samples, or `DecodingFailed`. A pipe is ours from here."""
-        self._verbs.put(partial(self._decode, token, media))
+    def decode(
+        self, token: int, media: MediaFile | MediaPipe | MediaBuiltin, chime: bool = False, from_s: float = 0.0
+    ) -> None:
+        """Begin: `SamplesDecoded` with the first samples, or `DecodingFailed`. A pipe is ours from here.
+
+        Args:
+            token: of this attempt.
+            media: what to decode.
+            chime: `CHIME_SAMPLES` of chime come first in the lane.
+            from_s: where in the media to begin. A cycle goes round: any instant is one of its own. WAV lands on the
+                sample, MP3 up to 0.15 s before; other formats, and pipes, begin at their beginning.
+        """
+        self._verbs.put(partial(self._decode, token, media, chime=chime, from_s=from_s))
+
+    def pause(self, token: int) -> None:
+        """The lane holds enough. Up to 2 s may still be pushed; nothing is lost. Unknown tokens are ignored."""
+        self._verbs.put(partial(self._pause, token))
+
+    def resume(self, token: int) -> None:
+        """Go on where `pause` stopped. Unknown tokens are ignored."""
+        self._verbs.put(partial(self._resume, token))
 
     def end(self, token: int) -> None:
         """Release the attempt; what still waits in its lane does not sound any more. Unknown tokens are ignored."""
@@ -133,8 +125,8 @@ class Player:
             if not self._warm:
                 raise RuntimeError(f"libVLC does not decode silence within {WARM_UP_TIMEOUT_S} s") from None
 
-    def _endless(self) -> list[_Synthesis]:
-        return [it for it in self._attempts.values() if isinstance(it, _Synthesis) and it.endless]
+    def _endless(self) -> list[Synthesis]:
+        return [it for it in self._attempts.values() if isinstance(it, Synthesis) and it.hungry]
 
     def _warm_up(self) -> None:
         """Decode a moment of silence: plug-ins are loaded before the first order comes."""
@@ -147,9 +139,9 @@ class Player:
         os.lseek(fd, 0, os.SEEK_SET)
         self._begin(_WARM_UP, fd, "wav", _Nowhere())
 
-    def _decode(self, token: int, media: MediaFile | MediaPipe | MediaBuiltin) -> None:
+    def _decode(self, token: int, media: MediaFile | MediaPipe | MediaBuiltin, *, chime: bool, from_s: float) -> None:
         if isinstance(media, MediaBuiltin):
-            self._synthesise(token, media.name)
+            self._synthesise(token, media.name, self._lane(token, chime=chime), from_s)
             return
         fd = -1
         try:
@@ -160,24 +152,50 @@ class Player:
                 os.close(fd)
             self._post(DecodingFailed(token=token, reason=refusal.reason, detail=str(refusal)))
             return
-        self._begin(token, fd, demuxer, self._open_lane(token))
+        lands = isinstance(media, MediaFile) and demuxer in LANDS
+        self._begin(token, fd, demuxer, self._lane(token, chime=chime), from_s if lands else 0.0)
 
-    def _begin(self, token: int, fd: int, demuxer: str, lane: Lane) -> None:
+    def _lane(self, token: int, *, chime: bool) -> Lane:
+        lane = self._open_lane(token)
+        if chime:
+            lane.push(tones.chime())
+        return lane
+
+    def _begin(self, token: int, fd: int, demuxer: str, lane: Lane, from_s: float = 0.0) -> None:
         decoding = Decoding(
             vlc_instance=self._instance,
             name=f"token {token}",
             fd=fd,
             demuxer=demuxer,
+            from_s=from_s,
             lane=lane,
-            begun=_nothing if token == _WARM_UP else partial(self._post, SamplesDecoded(token=token)),
+            begun=_nothing if token == _WARM_UP else partial(self._begun, token),
             over=partial(self._verbs.put, partial(self._over, token)),
         )
         self._attempts[token] = decoding
         decoding.play()
 
-    def _synthesise(self, token: int, name: BuiltinName) -> None:
-        pcm = _SOUNDS[name]()
-        synthesis = _Synthesis(lane=self._open_lane(token), pcm=pcm, endless=name is not BuiltinName.CHIME)
+    def _begun(self, token: int) -> None:
+        """On libVLC's thread."""
+        self._verbs.put(partial(self._pause_if_wanted, token))
+        self._post(SamplesDecoded(token=token))
+
+    def _pause_if_wanted(self, token: int) -> None:
+        attempt = self._attempts.get(token)
+        if isinstance(attempt, Decoding):
+            attempt.pause_if_wanted()
+
+    def _pause(self, token: int) -> None:
+        if attempt := self._attempts.get(token):
+            attempt.pause()
+
+    def _resume(self, token: int) -> None:
+        if attempt := self._attempts.get(token):
+            attempt.resume()
+
+    def _synthesise(self, token: int, name: BuiltinName, lane: Lane, from_s: float) -> None:
+        pcm, first = _SOUNDS[name](), round(from_s * RATE_HZ)
+        synthesis = Synthesis(lane=lane, pcm=pcm, endless=name is not BuiltinName.CHIME, first=first)
         self._attempts[token] = synthesis
         synthesis.feed()
         self._post(SamplesDecoded(token=token))

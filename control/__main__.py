@@ -5,7 +5,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from control import cli_ca, cli_keys, cli_orders, cli_time, cli_trust, cli_trust_send, cli_trust_sign, cli_watch
+from control import (
+    cli_ca,
+    cli_keys,
+    cli_orders,
+    cli_programme,
+    cli_say,
+    cli_schedule,
+    cli_time,
+    cli_trust,
+    cli_trust_send,
+    cli_trust_sign,
+    cli_watch,
+)
 from control.problems import Problem
 from control.sending import complain
 
@@ -37,13 +49,35 @@ app = typer.Typer(
 )
 app.command()(cli_keys.keygen)
 app.command(cls=cli_orders.OrderedCommand)(cli_orders.play)
+app.command()(cli_say.say)
 app.command()(cli_orders.stop)
+app.command()(cli_programme.order)
+app.command()(cli_programme.prefetch)
 app.command()(cli_time.time)
 app.command()(cli_orders.volume)
 app.command()(cli_orders.mute)
 app.command("report-now")(cli_orders.report_now)
 app.command()(cli_watch.watch)
 app.command()(cli_keys.verify)
+
+schedule = typer.Typer(
+    name="schedule",
+    help="The week of an authority. / Lịch phát hằng tuần.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+schedule.command()(cli_schedule.check)
+schedule.command()(cli_schedule.send)
+app.add_typer(schedule)
+
+policy = typer.Typer(
+    name="policy",
+    help="Quiet hours, caps and ceilings of an authority. / Quy chế: giờ nghỉ, số buổi, âm lượng.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+policy.command("send")(cli_schedule.send_policy)
+app.add_typer(policy)
 
 trust = typer.Typer(
     name="trust",

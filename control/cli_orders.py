@@ -39,7 +39,10 @@ def play(
     max_duration: Annotated[str, typer.Option(help="Longest sounding: 90s, 10m, 1h.")] = "10m",
     item: Annotated[str, typer.Option(help="The item's name (default: made from kind and time).")] = "",
     volume: Annotated[int | None, typer.Option(help="Percent.")] = None,
-    start_at: Annotated[str, typer.Option(help="2026-05-01T05:00:00+07:00, or +10m.")] = "",
+    start_at: Annotated[
+        str,
+        typer.Option(help="2026-05-01T05:00:00+07:00, +10m, or now (default: now for one node, +10s for several)."),
+    ] = "",
     not_after: Annotated[str, typer.Option(help="Nothing of it sounds after this instant.")] = "",
     repeat: Annotated[int | None, typer.Option(help="Times it sounds, in all.")] = None,
     gap: Annotated[int, typer.Option(help="Seconds between repetitions.")] = 0,
@@ -63,11 +66,11 @@ def play(
             uris=uri or (),
             relays=relay or (),
             builtins=builtin or (),
-            measure=_measured,
+            measure=measured,
         ),
         max_duration_s=span_s(max_duration, "--max-duration"),
         volume_percent=volume,
-        start_at=instant_s(start_at, "--start-at", now) if start_at else None,
+        start_at=_start_s(start_at, sender, kind, now),
         not_after=instant_s(not_after, "--not-after", now) if not_after else None,
         repeat=None if repeat is None else {"count": repeat, "gap_s": gap},
         chime=chime,
@@ -110,7 +113,15 @@ def report_now(*, sender: Sender) -> None:
     sender.send(orders.command("report_now"), now=wall_s())
 
 
-def _measured(name: str) -> recordings.Recording:
+def _start_s(text: str, sender: Sender, kind: Kind, now: int) -> int | None:
+    """When all nodes begin; None: each as soon as it can."""
+    if text == "now":
+        return None
+    return instant_s(text, "--start-at", now) if text else orders.common_start_s(sender.to, kind, now)
+
+
+def measured(name: str) -> recordings.Recording:
+    """A recording's hash and size; formats that lose their beginning are told."""
     recording = recordings.measured(name)
     if recording.format not in recordings.EXACT:
         complain(f"{name} is {recording.format}: up to 75 ms of its beginning may be lost; MP3 and FLAC lose nothing")

@@ -2,7 +2,7 @@
 
 import signal
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from agent.messages.reports import ClockSeen, CommandOutcome
 from control import addresses, orders
 from control.broker import Received
 from control.dispatch import Answer, Session
+from control.kernel_clock import is_synchronised
 from control.keys import SigningKey
 from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError, WorldError
 from control.sending import authority, co_signer, complain, connection, enrolled, said, signing_key, wall_s, with_key
@@ -33,6 +34,12 @@ ROUND_S = 70.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between two attempts to reach a broker that is away, the pause doubles."""
+
+
+NOT_SYNCHRONISED = (
+    "no time server has set this machine's clock lately (timedatectl says more): nobody is told the time until one "
+    "has; --trust-this-clock vouches for it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,8 @@ class Clockmaker:
     """Keys that sign besides."""
     sure: bool = False
     """Whether also nodes are told that believe to know the time: they obey the roots."""
+    believes_clock: Callable[[], bool] = lambda: True
+    """Whether this machine's clock is to be believed at this moment: asked before each `time`."""
     asked: set[str] = field(default_factory=set)
     sent: dict[str, str] = field(default_factory=dict)
     """`jti` of each `time` sent, to its node."""
@@ -112,6 +121,7 @@ class Clockmaker:
         elif need.node in self.accepted:
             return
         if need.nonce and need.nonce not in self.nonces:
+            _require(self.believes_clock)
             self.nonces.add(need.nonce)
             self.asked.add(need.node)
             self.sent[self._send(need.node, "time", nonce=need.nonce)] = need.node
@@ -143,6 +153,11 @@ class Clockmaker:
             (self.accepted if outcome.outcome == "accepted" else self.refused).add(report.node)
 
 
+def _require(believes_clock: Callable[[], bool]) -> None:
+    if not believes_clock():
+        raise WorldError(NOT_SYNCHRONISED)
+
+
 @with_key
 def time(
     *,
@@ -151,6 +166,9 @@ def time(
     ] = None,
     wait: Annotated[float, typer.Option(min=1, max=3_600, help="Seconds to listen: a heartbeat comes each 60.")] = 70.0,
     serve: Annotated[bool, typer.Option("--serve", help="Go on answering, whoever asks, until told to stop.")] = False,
+    trust_this_clock: Annotated[
+        bool, typer.Option("--trust-this-clock", help="With --serve: also where no time server has set this clock.")
+    ] = False,
     correct: Annotated[
         bool,
         typer.Option("--correct", help="Also nodes that believe a wrong time: signed by the roots, with --to."),
@@ -167,11 +185,13 @@ def time(
     nodes = addresses.named_nodes(audience)
     if to and len(nodes) != len(audience):
         raise InputError("time is told to single nodes, each by its own nonce: --to node:SITE/NODE, or no --to at all")
+    if trust_this_clock and not serve:
+        raise InputError("--trust-this-clock goes with --serve: whoever tells the time once has looked at the clock")
     signing_key(settings)
     authority(settings)
     known, sites = enrolled(settings), addresses.sites(audience)
     if serve:
-        _serve_until_told(settings, known, nodes, sites)
+        _serve_until_told(settings, known, nodes, sites, (lambda: True) if trust_this_clock else is_synchronised)
         return
     with closing(connection(settings)) as session:
         session.open()
@@ -182,16 +202,21 @@ def time(
 
 
 def _serve_until_told(
-    settings: Settings, known: Mapping[str, str], nodes: frozenset[str], sites: tuple[str, ...]
+    settings: Settings,
+    known: Mapping[str, str],
+    nodes: frozenset[str],
+    sites: tuple[str, ...],
+    believes_clock: Callable[[], bool],
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM; a broker that is away is tried again and again."""
+    """Answer until Ctrl-C or SIGTERM; a broker that is away, or a time server, is waited for again and again."""
     before = signal.signal(signal.SIGTERM, _end)
     pause_s = FIRST_PAUSE_S
     try:
         while True:
             began_s = clock.monotonic()
             try:
-                _serve(settings, known, nodes, sites)
+                _require(believes_clock)
+                _serve(settings, known, nodes, sites, believes_clock)
             except WorldError as error:
                 if clock.monotonic() - began_s > LONGEST_PAUSE_S:
                     pause_s = FIRST_PAUSE_S
@@ -204,11 +229,17 @@ def _serve_until_told(
         signal.signal(signal.SIGTERM, before)
 
 
-def _serve(settings: Settings, known: Mapping[str, str], nodes: frozenset[str], sites: tuple[str, ...]) -> NoReturn:
+def _serve(
+    settings: Settings,
+    known: Mapping[str, str],
+    nodes: frozenset[str],
+    sites: tuple[str, ...],
+    believes_clock: Callable[[], bool],
+) -> NoReturn:
     """Rounds without end on one connection.
 
     Raises:
-        WorldError: it is lost, or does not come about.
+        WorldError: it is lost, or does not come about, or this machine's clock is believed no longer.
     """
     with closing(connection(settings)) as session:
         session.open()
@@ -216,7 +247,9 @@ def _serve(settings: Settings, known: Mapping[str, str], nodes: frozenset[str], 
         print(f"answering whoever asks for the time in {', '.join(sites)}", flush=True)
         sent_before: Mapping[str, str] = {}
         while True:
-            clockmaker = Clockmaker(session, settings, known, nodes, sent_before=sent_before)
+            clockmaker = Clockmaker(
+                session, settings, known, nodes, sent_before=sent_before, believes_clock=believes_clock
+            )
             clockmaker.listen(ROUND_S)
             sent_before = clockmaker.sent
 

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent.messages import commands as words
 from agent.messages.codec import WordError, convert, encode, parse_json
 from agent.messages.commands import AnyCommand, Claims, Play, ReportNow, SetMute, SetTrust, SetVolume, Stop, Time
+from agent.messages.documents import SetPolicy, SetSchedule
+from agent.messages.words import Kind
 from control import addresses
 from control.envelope import Signer, sign
 from control.problems import InputError
@@ -17,16 +20,28 @@ from control.problems import InputError
 MAX_ORDER_BYTES = 16 * 1024
 """Protocol section 2: the largest envelope a node takes for the commands made here."""
 
+MAX_DOCUMENT_BYTES = 256 * 1024
+"""The same for schedules and policies."""
+
+START_LEAD_S = 10
+"""From an order to several nodes until it sounds on all of them at once: 4G brings it within 2 s, a card's slowest
+commit takes 5 s, and 3 s are decoded ahead. A file that must be fetched first needs more, or a `prefetch`."""
+
 MAX_NOT_AFTER_S = 7 * 24 * 3_600
 """Protocol section 4: `not_after` lies at most this long after `iat`."""
 
-COMMANDS: Mapping[str, type[AnyCommand]] = {
+Word = AnyCommand | words.Order | words.Prefetch
+"""What can be ordered here."""
+
+COMMANDS: Mapping[str, type[Word]] = {
     "play": Play,
     "stop": Stop,
     "set_volume": SetVolume,
     "set_mute": SetMute,
     "report_now": ReportNow,
     "time": Time,
+    "order": words.Order,
+    "prefetch": words.Prefetch,
 }
 """The types this version knows how to order."""
 
@@ -52,7 +67,7 @@ def new_item(kind: str, now: int) -> str:
     return f"{kind}-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-def command(type: str, **members: object) -> AnyCommand:
+def command(type: str, **members: object) -> Word:
     """A typed command; members that are None are left out.
 
     Raises:
@@ -67,9 +82,7 @@ def command(type: str, **members: object) -> AnyCommand:
         raise InputError(f"the node would refuse this {type} ({error.reason}): {error.detail}") from None
 
 
-def claims(
-    word: AnyCommand | SetTrust, *, iss: str, audience: Sequence[str], jti: str, iat: int, lifetime_s: int
-) -> bytes:
+def claims(word: Word | SetTrust, *, iss: str, audience: Sequence[str], jti: str, iat: int, lifetime_s: int) -> bytes:
     """The claims around a command as JSON (protocol section 3).
 
     Raises:
@@ -94,7 +107,7 @@ def claims(
 
 
 def order(
-    word: AnyCommand,
+    word: Word,
     *,
     iss: str,
     audience: Sequence[str],
@@ -114,11 +127,17 @@ def order(
         envelope = sign(body, signers)
     except ValueError as error:
         raise InputError(str(error)) from None
-    if len(envelope) > MAX_ORDER_BYTES:
-        raise InputError(
-            f"the signed order takes {len(envelope)} bytes, nodes take {MAX_ORDER_BYTES}: name fewer nodes"
-        )
+    most = MAX_DOCUMENT_BYTES if isinstance(word, SetSchedule | SetPolicy) else MAX_ORDER_BYTES
+    if len(envelope) > most:
+        fewer = "name fewer nodes, or write less into it"
+        raise InputError(f"the signed order takes {len(envelope)} bytes, nodes take {most}: {fewer}")
     return Order(envelope, addresses.topics(audience), tuple(audience), iss, jti)
+
+
+def common_start_s(audience: Sequence[str], kind: Kind, now: int) -> int | None:
+    """The instant on which several nodes begin together; None for one node, and for an emergency, which never waits."""
+    alone = len(audience) == 1 and addresses.named_nodes(audience)
+    return None if alone or kind is Kind.EMERGENCY else now + START_LEAD_S
 
 
 def _check_instants(play: Play, *, iat: int, exp: int) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from agent.messages.commands import AnyCommand, Play
+from agent.messages.commands import Play
+from agent.messages.reasons import Reason
 from control import addresses, keys, orders
 from control.broker import Broker, Inbox
 from control.dispatch import Answer, Impostor, Session, answers
@@ -33,6 +34,15 @@ SENDING = (
 )
 
 
+LASTING = {"expires": "7d", "wait": 20.0}
+"""Defaults for what nodes that are away now shall find when they come back: a broker keeps their session for a week."""
+
+STALE = (
+    "phiên bản cũ: bỏ dòng `version:` rồi gửi lại · stale_version: this authority has sent a newer one already; "
+    "leave `version:` out, and send again"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """How an order is signed, whom it is for, and how long we wait."""
@@ -44,7 +54,7 @@ class Sender:
     jti: str
     also_sign: tuple[str, ...]
 
-    def send(self, word: AnyCommand, *, now: int) -> None:
+    def send(self, word: orders.Word, *, now: int) -> None:
         """Sign and publish; with `--wait` say what each node answers.
 
         Raises:
@@ -67,7 +77,7 @@ class Sender:
             if self.wait_s:
                 raise typer.Exit(_outcomes(order, session, self.settings, self.wait_s))
 
-    def order(self, word: AnyCommand, *, now: int) -> Order:
+    def order(self, word: orders.Word, *, now: int) -> Order:
         """The signed order.
 
         Raises:
@@ -99,6 +109,13 @@ def sender_of(
 
 sends = injecting("sender", (*SENDING, *SIGNING, *CONNECTION), sender_of)
 """A command that sends an order: gets `sender`."""
+
+sends_lasting = injecting(
+    "sender",
+    (*(one.replace(default=LASTING.get(one.name, one.default)) for one in SENDING), *SIGNING, *CONNECTION),
+    sender_of,
+)
+"""The same for schedules, policies and prefetches: valid for a week, and outcomes are waited for."""
 
 with_key = injecting("settings", (*SIGNING, *CONNECTION), settings_of)
 """A command that signs in its own way: gets `settings`."""
@@ -170,7 +187,7 @@ def said(answer: Answer) -> str:
 
 def _outcomes(order: Order, session: Session, settings: Settings, seconds: float) -> int:
     missing = set(addresses.named_nodes(order.audience))
-    refused = answered = False
+    refused = answered = stale = False
     for answer in answers(order, session, enrolled(settings), seconds):
         if isinstance(answer, Impostor):
             complain(f"{answer.node}: a report that is not to be believed: {plain(answer.detail)}")
@@ -178,7 +195,10 @@ def _outcomes(order: Order, session: Session, settings: Settings, seconds: float
         print(said(answer))
         answered = True
         refused = refused or answer.outcome.outcome == "refused"
+        stale = stale or answer.outcome.reason is Reason.STALE_VERSION
         missing.discard(answer.node)
+    if stale:
+        complain(STALE)
     for node in sorted(missing):
         complain(f"{node}: no answer within {seconds:g} s")
     if not answered and not missing:

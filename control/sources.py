@@ -30,11 +30,7 @@ def in_order(
     Raises:
         InputError: no source, more than four, or files and addresses that do not pair.
     """
-    local = [name for name in files if not is_uri(name)]
-    if len(local) != len(uris):
-        raise InputError(
-            f"{len(local)} local --file but {len(uris)} --uri: each local file needs the address nodes fetch it from"
-        )
+    _require_pairs(files, uris, "--file")
     addresses = iter(uris)
     taken: dict[str, Iterator[SourceMembers]] = {
         "file": (_file(name, addresses, measure) for name in files),
@@ -44,6 +40,25 @@ def in_order(
     if not 1 <= (count := len(files) + len(relays) + len(builtins)) <= MAX_SOURCES:
         raise InputError(f"a play has 1 to {MAX_SOURCES} sources (--file with --uri, --relay, --builtin), not {count}")
     return [next(taken[option]) for option in order if option in taken]
+
+
+def of_files(files: Sequence[str], uris: Sequence[str], measure: Callable[[str], Recording]) -> list[SourceMembers]:
+    """Files alone, paired with their addresses as in `in_order`.
+
+    Raises:
+        InputError: files and addresses that do not pair.
+    """
+    _require_pairs(files, uris, "file")
+    addresses = iter(uris)
+    return [_file(name, addresses, measure) for name in files]
+
+
+def _require_pairs(files: Sequence[str], uris: Sequence[str], what: str) -> None:
+    local = sum(not is_uri(name) for name in files)
+    if local != len(uris):
+        raise InputError(
+            f"{local} local {what} but {len(uris)} --uri: each local file needs the address nodes fetch it from"
+        )
 
 
 def _file(name: str, addresses: Iterator[str], measure: Callable[[str], Recording]) -> SourceMembers:

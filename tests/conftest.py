@@ -6,6 +6,7 @@ new: a queue that a failed try left behind must not fail the next. What the last
 that keeps time there is one try.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,9 +30,11 @@ REAL = (
     "tests/test_fetch.py",
     "tests/test_gpio_amp.py",
     "tests/test_heard.py",
+    "tests/test_hls.py",
     "tests/test_link.py",
     "tests/test_player.py",
     "tests/test_sound_card.py",
+    "tests/test_speech.py",
     "tests/test_store.py",
 )
 """Where tests have real processes, sockets, devices or clocks on the other side."""
@@ -47,6 +50,9 @@ machine_key = pytest.StashKey[Machine]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: real parts on the other side; made again where the machine stood still")
     config.addinivalue_line("markers", "alone: listens to sound as it comes; nothing runs beside it")
+    # A shell starts what it puts in the background deaf to SIGINT, and every process of ours would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks

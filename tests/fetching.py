@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
 
+from agent.decoders.demuxers import begin_of, demuxer_for
 from agent.fetch import Fetch
 from agent.fetching.attempt import Limits
 from agent.messages.events import FileReady, SourceFailed, StreamReady
@@ -55,6 +56,8 @@ class Fetching:
             allow=allow,
             files=files,
             post=self.inbox.put,
+            format_of=demuxer_for,
+            begin_of=begin_of,
             ca_file=ca_file,
             limits=limits,
             resolve=resolve,

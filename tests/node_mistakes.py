@@ -3,13 +3,14 @@
 A_NAME = "write a name of a to z, 0 to 9 and -, 40 at most, such as hoang-dao"
 SECONDS = "write a whole number from 1 to 3600"
 A_KEY = (
-    "remove it, or write one of node, site, groups, mqtt, trust, audio, gpio, amplifier, sources, storage, clock, "
-    "heartbeat_s, policy, timezone"
+    "remove it, or write one of node, site, groups, mqtt, trust, audio, gpio, amplifier, sources, speech, storage, "
+    "clock, heartbeat_s, policy, timezone"
 )
 A_BROKER = "write mqtts://HOST:PORT, such as mqtts://mqtt.example.vn:8883"
 A_CARD = "write plughw:CARD=NAME, with a NAME that `aplay -l` shows"
 A_ZONE = "write one to 16 zones, such as main: {gpio: 17, active: high}"
 HOURS = 'write HH:MM-HH:MM in quotes, such as "21:00-04:45"'
+VOLUME_HOURS = 'write HH:MM-HH:MM, normal or priority, and a percent, such as "20:00-21:00 normal 50"'
 A_TIMEZONE = "write an IANA name that this machine knows, such as Asia/Ho_Chi_Minh"
 AN_ENTRY = "write scheme://host[:port][/prefix], such as https://*.example.vn"
 
@@ -211,6 +212,12 @@ MISTAKES = [
         "write a whole number from 0 to 100",
     ),
     (
+        '"plughw:CARD=dac"',
+        '"plughw:CARD=dac", start_offset_ms: 1001',
+        "10:53: audio.start_offset_ms is 1001",
+        "write a whole number from -1000 to 1000",
+    ),
+    (
         'device: "plughw:CARD=dac"',
         "",
         "10:8: audio.device is missing",
@@ -220,7 +227,7 @@ MISTAKES = [
         'audio: {device: "plughw:CARD=dac"}',
         "audio: plughw",
         "10:8: audio is plughw",
-        "write a group of keys (device, volume_percent, emergency_volume_percent)",
+        "write a group of keys (device, volume_percent, emergency_volume_percent, start_offset_ms)",
     ),
     ("factory: lgpio", "factory: pigpio", "11:17: gpio.factory is pigpio", "write lgpio or mock"),
     ("factory: lgpio", "factory: lgpoi", "11:17: gpio.factory is lgpoi", "write lgpio or mock"),
@@ -332,6 +339,66 @@ MISTAKES = [
         "14:23: policy.quiet_hours cover the whole day",
         "leave some hours in which the village may hear",
     ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {days: [mon, thursday]}",
+        "14:22: policy.days[2] is thursday",
+        "write mon, tue, wed, thu, fri, sat or sun",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {days: [mon, tue, mon]}",
+        "14:27: policy.days[3] stands in the list already",
+        "remove it",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {days: daily}",
+        "14:16: policy.days is daily",
+        "write a list such as [mon, wed, fri], or [] for none",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {max_minutes_per_day: 1441}",
+        "14:31: policy.max_minutes_per_day is 1441",
+        "write a whole number from 0 to 1440",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_ceilings: {emergency: 50}}",
+        '14:28: a name in policy.volume_ceilings is "emergency"',
+        "write normal or priority",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_ceilings: {normal: 101}}",
+        "14:36: policy.volume_ceilings.normal is 101",
+        "write a whole number from 0 to 100",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_ceilings: 80}",
+        "14:27: policy.volume_ceilings is 80",
+        "write normal, priority or both with a percent, such as {normal: 80}",
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_by_hour: [20:00-21:00 emergency 50]}",
+        "14:27: policy.volume_by_hour[1] is 20:00-21:00 emergency 50",
+        VOLUME_HOURS,
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_by_hour: ['20:00-21:00 normal 101']}",
+        '14:27: policy.volume_by_hour[1] is "20:00-21:00 normal 101"',
+        VOLUME_HOURS,
+    ),
+    (
+        "active: high}",
+        "active: high}\npolicy: {volume_by_hour: [20:00-20:00 normal 50]}",
+        "14:27: policy.volume_by_hour[1] begins and ends at the same minute",
+        "write two different times",
+    ),
     ("active: high}", "active: high}\ntimezone: Asia/Hanoi", "14:11: timezone is Asia/Hanoi", A_TIMEZONE),
     ("active: high}", "active: high}\ntimezone: Asia", "14:11: timezone is Asia", A_TIMEZONE),
     ("active: high}", "active: high}\ntimezone: ../etc/passwd", "14:11: timezone is ../etc/passwd", A_TIMEZONE),
@@ -346,6 +413,18 @@ MISTAKES = [
         "active: high}\nsources: {allow: ['https://u:secret@a.vn']}",
         "14:19: sources.allow[1] is no entry (user names and passwords do not belong into an address)",
         AN_ENTRY,
+    ),
+    (
+        "active: high}",
+        "active: high}\nspeech: {piper: /usr/bin/piper}",
+        "14:9: speech.voices is missing, and one needs the other",
+        "write voices: /usr/share/loa/voices",
+    ),
+    (
+        "active: high}",
+        "active: high}\nspeech: {voices: trust.yaml, piper: a}",
+        "14:18: speech.voices: FOLDER/trust.yaml is no folder",
+        "write the path of one",
     ),
     (
         "active: high}",

@@ -1,23 +1,35 @@
 """A sound card in memory that keeps the contract of `agent.card.alsa.Pcm`, for what a real one cannot be asked to do.
 
-It plays 10 ms each time it is looked at, so its time is the writer's turns and a busy machine changes nothing. All that
-has sounded is in `sounded`; faults are put into `faults` and come out one at each look. `hold_after` makes one look
-take as long as the test needs.
+It plays 10 ms (or `step_samples`) each time it is looked at, so its time is the writer's turns and a busy machine
+changes nothing; `now_s` reads that time, and `time_of` says when a sample sounded by it. Its crystal may be off by
+`ppm`, and what it says of its delay be late by `jitter`. All that has sounded is in `sounded`; faults are put into
+`faults` and come out one at each look. `hold_after` makes one look take as long as the test needs.
 """
 
 import errno
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from agent.card.alsa import AlsaError, Pcm, UnderrunError
 
+RATE_HZ = 48_000
 STEP_SAMPLES = 480
+STEP_S = STEP_SAMPLES / RATE_HZ
 
 
 class SimulatedPcm(Pcm):
     """One card, reopened as often as wanted."""
 
-    def __init__(self, *, delay_samples: int = 240) -> None:  # a simulator is made before it is opened
+    def __init__(  # a simulator is made before it is opened
+        self,
+        *,
+        delay_samples: int = 240,
+        ppm: float = 0.0,
+        jitter: Callable[[], int] = lambda: 0,
+        step_samples: int = STEP_SAMPLES,
+    ) -> None:
+        self._step = step_samples
         self.extra_delay = delay_samples
         self.buffer_samples = 9_600
         self.sounded = bytearray()
@@ -27,6 +39,11 @@ class SimulatedPcm(Pcm):
         self.refused = 0
         self.looks = 0
         self.stuck = False
+        self._rate = 1 + ppm / 1e6
+        self._jitter = jitter
+        self._began_s = 1_000.0
+        self._owed = 0.0
+        self._stretches: list[tuple[int, float]] = []
         self._hold_at: int | None = None
         self._held, self._go = threading.Event(), threading.Event()
         self._buffer = bytearray()
@@ -44,11 +61,23 @@ class SimulatedPcm(Pcm):
         self._running = False
         return self
 
+    def now_s(self) -> float:
+        """The simulated instant: of the newest look."""
+        return self._began_s + self.looks * self._step / RATE_HZ
+
+    def time_of(self, sample: int) -> float:
+        """When this sample of `sounded` left the card."""
+        first, at_s = next(stretch for stretch in reversed(self._stretches) if stretch[0] <= sample)
+        return at_s + ((sample - first) / self._rate + self.extra_delay) / RATE_HZ
+
     def write(self, samples: bytes) -> int:
         room = self.buffer_samples - len(self._buffer) // 2
         taken = min(room, len(samples) // 2)
         self._buffer += samples[: taken * 2]
-        self._running = self._running or len(self._buffer) // 2 >= self._start
+        if not self._running and len(self._buffer) // 2 >= self._start:
+            self._running = True
+            self._owed = 0.0
+            self._stretches.append((len(self.sounded) // 2, self.now_s()))
         return taken
 
     def hold_after(self, samples: int) -> None:
@@ -65,19 +94,35 @@ class SimulatedPcm(Pcm):
         self._go.set()
 
     def look(self) -> tuple[int, int]:
-        self.looks += 1
         if self._hold_at is not None and len(self.sounded) // 2 >= self._hold_at:
             self._held.set()
             assert self._go.wait(60)
+        self.looks += 1
         if not self.faults.empty():
             self._fail(self.faults.get())
         if self._running and not self.stuck:
-            if len(self._buffer) // 2 <= STEP_SAMPLES:
-                self._fail(errno.EPIPE)
-            self.sounded += self._buffer[: STEP_SAMPLES * 2]
-            del self._buffer[: STEP_SAMPLES * 2]
+            self._play()
         queued = len(self._buffer) // 2
-        return queued, queued + self.extra_delay
+        return queued, queued + self.extra_delay + self._jitter()
+
+    def stand_still(self, turns: int) -> None:
+        """So many turns in which the card plays and nobody looks; it may run dry."""
+        for _ in range(turns):
+            self.looks += 1
+            if self._running:
+                try:
+                    self._play()
+                except UnderrunError:
+                    self.faults.put(errno.EPIPE)
+
+    def _play(self) -> None:
+        self._owed += self._step * self._rate
+        step = int(self._owed)
+        self._owed -= step
+        if len(self._buffer) // 2 <= step:
+            self._fail(errno.EPIPE)
+        self.sounded += self._buffer[: step * 2]
+        del self._buffer[: step * 2]
 
     def _fail(self, number: int) -> None:
         if number == errno.EPIPE:

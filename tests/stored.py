@@ -1,26 +1,40 @@
 """What the store should hold, in plain Python: the real one is held to it, and simulated poles live on it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
+from agent.messages.codec import encode
 from agent.messages.effects import (
     AppendReport,
     EndDocument,
     ForgetCommands,
     ForgetItem,
+    ForgetSlots,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
+    KeepLedger,
     KeepNames,
+    KeepOrder,
     KeepSetting,
+    KeepSlot,
     KeepTrust,
     KeepUnjudged,
     MarkStarted,
     RememberCommand,
     RememberStop,
     RemoveReports,
+    SettleSlot,
     Write,
 )
-from agent.messages.events import Memory, StoredCommand, StoredDocument, StoredItem, StoredStop
+from agent.messages.events import (
+    Memory,
+    StoredCommand,
+    StoredDocument,
+    StoredItem,
+    StoredLedger,
+    StoredSlot,
+    StoredStop,
+)
 
 
 @dataclass
@@ -35,6 +49,8 @@ class Model:
     trusts: dict[int, bytes] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
+    slots: dict[tuple[str, str], StoredSlot] = field(default_factory=dict)
+    ledger: StoredLedger | None = None
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
 
@@ -60,13 +76,34 @@ class Model:
             case KeepItem(item, envelope, accepted_at):
                 self.items.pop(item, None)
                 self.items[item] = StoredItem(envelope, accepted_at, None)
-            case MarkStarted(item, started_at) if item in self.items:
-                old = self.items[item]
-                self.items[item] = StoredItem(old.envelope, old.accepted_at, started_at)
+            case MarkStarted(item, started_at):
+                if item in self.items:
+                    self.items[item] = replace(self.items[item], started_at=started_at)
+                for key, slot in self.slots.items():
+                    if key[1] == item and not slot.settled:
+                        self.slots[key] = replace(slot, started_at=started_at)
             case ForgetItem(item):
                 self.items.pop(item, None)
+            case KeepOrder(items):
+                first = {name: self.items[name] for name in items if name in self.items}
+                self.items = first | {name: kept for name, kept in self.items.items() if name not in first}
             case KeepSetting(name, value, iat):
                 self.settings[name] = (value, iat)
+            case _:
+                self._write_slots(write)
+
+    def _write_slots(self, write: Write) -> None:
+        match write:
+            case KeepSlot(iss, item, at_s, until_s, jti, slot_words):
+                if (iss, item) not in self.slots:
+                    words = encode(slot_words)
+                    self.slots[iss, item] = StoredSlot(iss, item, at_s, until_s, jti, words, None, False)
+            case SettleSlot(iss, item, until_s):
+                self.slots[iss, item] = StoredSlot(iss, item, until_s, until_s, "", b"", None, True)
+            case ForgetSlots(before):
+                self.slots = {key: slot for key, slot in self.slots.items() if slot.until_s >= before}
+            case KeepLedger():
+                self.ledger = StoredLedger(*astuple(write))
             case _:
                 self._write_lasting(write)
 
@@ -98,4 +135,6 @@ class Model:
             names=tuple(sorted(self.names.items())),
             unjudged=tuple(self.unjudged.values()),
             documents=tuple(self.documents[key] for key in sorted(self.documents)),
+            slots=tuple(self.slots[key] for key in sorted(self.slots)),
+            ledger=self.ledger,
         )

@@ -19,7 +19,9 @@ FAMILIES = {
     "agent.fetch": "agent.fetching",
     "agent.sound_card": "agent.card",
     "agent.player": "agent.decoders",
+    "agent.speech": "agent.speaking",
     "agent.gpio_amp": "agent.gpio",
+    "agent.store": "agent.storage",
 }
 """Adapters that are one thing in several files: the module that others know, and the folder of its parts."""
 HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio.lines"}

@@ -1,13 +1,16 @@
 """Strict inward: each way of writing JSON with two meanings is refused by name."""
 
+import binascii
 import contextlib
 import json
+from base64 import b64encode
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.messages.codec import WordError, convert, decode, encode, parse_json
+from agent.messages.codec import WordError, convert, decode, decode_base64, encode, parse_json, parse_strictly
 from agent.messages.commands import Repeat, SetVolume
 from agent.messages.reasons import Reason
 
@@ -108,6 +111,76 @@ def test_what_looks_like_trouble_and_is_none(text: bytes, value: object) -> None
 def test_all_other_json_is_read_as_it_was_written(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
     assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+def outcome(read: Callable[[bytes], object], text: bytes) -> str:
+    """The value with its types and the order of its members, or the reason."""
+    try:
+        return repr(read(text))
+    except WordError as error:
+        return f"{error.reason}: {error.detail}"
+
+
+JSON_BYTES = [
+    b'"',
+    b":",
+    b",",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"1",
+    b"0",
+    b"-",
+    b".",
+    b"e",
+    b"true",
+    b"null",
+    b"a",
+    b" ",
+    b"\\",
+]
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+).map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+@settings(deadline=None)
+@given(
+    PLAIN
+    | st.lists(st.sampled_from(JSON_BYTES), max_size=12).map(b"".join)
+    | st.tuples(PLAIN, PLAIN).map(lambda two: b'{"a":' + two[0] + b',"a":' + two[1] + b"}")
+    | st.binary(max_size=20)
+)
+@example(b'{"a":1,"a":1}')
+@example(b"-0")
+@example(b"1e2")
+@example(b"9" * 400)
+@example(b"18446744073709551616")
+@example(rb'"\ud800"')
+def test_the_quick_reading_is_the_strict_one(text: bytes) -> None:
+    assert outcome(parse_json, text) == outcome(parse_strictly, text)
+
+
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=40).map(b64encode)
+    | st.lists(st.sampled_from([*(bytes([octet]) for octet in BASE64), b"=", b"!", b"-"]), max_size=12).map(b"".join)
+)
+def test_base64_is_what_the_standard_library_takes_for_it(text: bytes) -> None:
+    try:
+        expected: bytes | None = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        expected = None
+    found: bytes | None = None
+    with contextlib.suppress(ValueError):
+        found = decode_base64(text)
+    assert found == expected
 
 
 @settings(deadline=None)

@@ -1,12 +1,28 @@
 """node.yaml: what each mistake in it is told, what it is when it is right, and what is only worth a note."""
 
+import zoneinfo
 from dataclasses import FrozenInstanceError
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.config import ConfigError, load_config
-from agent.configuration.words import Broker, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
+from agent.configuration.words import (
+    Broker,
+    Gpio,
+    Mqtt,
+    Policy,
+    QuietHours,
+    Sources,
+    Speech,
+    Storage,
+    VolumeHours,
+    Zone,
+)
+from agent.messages.documents import Day
+from agent.messages.rules import NO_RULES, Ceiling, Rules
+from agent.messages.words import Kind
 from tests.node_files import NODE, load_with, make_folder, told_about_node
 from tests.node_mistakes import A_CARD, AN_ENTRY, MISTAKES
 
@@ -119,6 +135,7 @@ def test_the_shortest_file_has_sensible_defaults(path: Path) -> None:
     assert config.trust == folder / "trust.yaml"
     assert config.gpio == Gpio(factory="lgpio", chip=None, trace=None)
     assert config.sources == Sources(allow=(), files=None, ca=None)
+    assert config.speech == Speech(piper=None, voices=None)
     assert config.storage == Storage(state=Path("/var/lib/loa"), cache_max_mb=512, runtime=Path("/run/loa"))
     assert (config.clock.trust, config.heartbeat_s, config.policy) == ("kernel", 60, None)
     assert config.timezone == "Asia/Ho_Chi_Minh"
@@ -177,7 +194,10 @@ def test_every_key_arrives(path: Path) -> None:
         "storage: {state: s, cache_max_mb: 16, runtime: r}\n"
         "clock: {trust: always}\n"
         "heartbeat_s: 3600\n"
-        "policy: {quiet_hours: [21:00-04:45, '12:00-13:00'], max_session_min: 45, max_sessions_per_day: 0}\n"
+        "policy:\n"
+        "  {quiet_hours: [21:00-04:45, '12:00-13:00'], days: [sun, mon], max_session_min: 45,\n"
+        "  max_sessions_per_day: 0, max_minutes_per_day: 90, volume_ceilings: {normal: 0},\n"
+        "  volume_by_hour: [20:00-04:00 priority 100]}\n"
         "timezone: UTC\n"
     )
     config = load_with(path, "active: high}\n", "active: high}\n" + text)
@@ -189,7 +209,50 @@ def test_every_key_arrives(path: Path) -> None:
     assert (config.storage.cache_max_mb, config.storage.runtime) == (16, path.parent / "r")
     assert (config.clock.trust, config.heartbeat_s, config.timezone) == ("always", 3_600, "UTC")
     quiet = (QuietHours(21 * 60, 4 * 60 + 45), QuietHours(12 * 60, 13 * 60))
-    assert config.policy == Policy(quiet_hours=quiet, max_session_min=45, max_sessions_per_day=0)
+    assert config.policy == Policy(
+        quiet_hours=quiet,
+        days=(Day.SUN, Day.MON),
+        max_session_min=45,
+        max_sessions_per_day=0,
+        max_minutes_per_day=90,
+        volume_ceilings=((Kind.NORMAL, 0),),
+        volume_by_hour=(VolumeHours(20 * 60, 4 * 60, Kind.PRIORITY, 100),),
+    )
+    assert config.policy.rules == Rules(
+        quiet_hours=((0, 285), (720, 780), (1_260, 1_440)),
+        days=frozenset({Day.SUN, Day.MON}),
+        max_session_min=45,
+        max_sessions_per_day=0,
+        max_minutes_per_day=90,
+        ceilings=(
+            Ceiling(Kind.NORMAL, 0),
+            Ceiling(Kind.PRIORITY, 100, 0, 240),
+            Ceiling(Kind.PRIORITY, 100, 1_200, 1_440),
+        ),
+    )
+
+
+def test_a_policy_without_words_has_no_rules_and_no_days_are_none(path: Path) -> None:
+    policy = load_with(path, "trust:", "policy: {}\ntrust:").policy
+    assert policy is not None
+    assert policy.rules == NO_RULES
+    policy = load_with(path, "trust:", "policy: {days: []}\ntrust:").policy
+    assert policy is not None
+    assert policy.rules == Rules(days=frozenset())
+
+
+def test_zones_of_time_are_known_where_the_machine_has_no_data_of_its_own(path: Path) -> None:
+    """Minimal images leave /usr/share/zoneinfo out; the package tzdata stands in."""
+    zoneinfo.reset_tzpath(())
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        assert load_config(path).timezone == "Asia/Ho_Chi_Minh"
+        assert load_with(path, "trust:", "timezone: Europe/Berlin\ntrust:").timezone == "Europe/Berlin"
+        hanoi = zoneinfo.ZoneInfo("Asia/Ho_Chi_Minh")
+        assert datetime(2026, 9, 7, 5, tzinfo=hanoi).utcoffset() == timedelta(hours=7)
+    finally:
+        zoneinfo.reset_tzpath()
+        zoneinfo.ZoneInfo.clear_cache()
 
 
 def test_quiet_hours_go_past_midnight_and_end_before_their_last_minute() -> None:
@@ -203,7 +266,6 @@ def test_quiet_hours_go_past_midnight_and_end_before_their_last_minute() -> None
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
-        ("trust:", "policy: {}\ntrust:", "policy is read and checked, but this version does not apply it yet"),
         ("lgpio", "mock", "gpio.factory is mock: no relay is switched"),
         ("trust:", "clock: {trust: always}\ntrust:", "clock.trust is always: a wrong clock would not be noticed"),
         (
@@ -241,6 +303,30 @@ def test_quiet_hours_go_past_midnight_and_end_before_their_last_minute() -> None
 )
 def test_what_is_allowed_and_still_worth_a_note(path: Path, old: str, new: str, note: str) -> None:
     assert load_with(path, old, new).notes == (note,)
+
+
+SPEECH = "speech: {piper: piper, voices: voices}\ntrust:"
+
+
+def test_a_voice_that_is_missing_is_worth_a_note_and_no_mistake(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piper, voices = path.parent / "piper", path.parent / "voices"
+    no_program = f"speech.piper: {piper} is no program that can be run: espeak-ng speaks instead"
+    no_voice = f"speech.voices: {voices} holds no voice (NAME.onnx with NAME.onnx.json): espeak-ng speaks instead"
+    assert load_with(path, "trust:", SPEECH).notes == (no_program,)
+    piper.write_text("#!/bin/sh")
+    piper.chmod(0o755)
+    config = load_config(path)
+    assert (config.notes, config.speech) == ((no_voice,), Speech(piper=piper, voices=voices))
+    voices.mkdir()
+    (voices / "vi_VN-a-low.onnx").touch()
+    assert load_config(path).notes == (no_voice,)
+    (voices / "vi_VN-a-low.onnx.json").touch()
+    assert load_config(path).notes == ()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    (note,) = load_config(path).notes
+    assert note.startswith("espeak-ng is not installed: languages for which Piper has no voice are refused (no_voice)")
+    told = "espeak-ng is not installed: speech is refused (no_voice); run apt install espeak-ng"
+    assert load_with(path, "trust:", "speech: {}\ntrust:").notes == (told,)
 
 
 def test_an_error_is_a_value_error_with_all_its_problems_in_one_text(path: Path) -> None:

@@ -1,7 +1,10 @@
 """The agent's socket: real sockets, several clients, rude ones too."""
 
+import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +17,20 @@ from agent.console import MAX_REQUEST_BYTES, MAX_WAITING, Console, ConsoleError,
 from agent.messages.events import Asked, Event
 
 DEADLINE_S = 20.0
+NOBODY = 65_534
+ASK_AS_NOBODY = f"""
+import os, sys
+from pathlib import Path
+from agent.console import ask
+if os.geteuid() == 0:  # who is not root already is held to the file's rights
+    os.setgroups([])
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+try:
+    ask(Path(sys.argv[1]), "status", 1.0)
+except OSError as error:
+    print(type(error).__name__, error)
+"""
 
 
 class Node:
@@ -136,3 +153,26 @@ def test_asking_nobody_says_so(tmp_path: Path) -> None:
 def test_asking_a_loop_that_hangs_ends(node: Node) -> None:
     with pytest.raises(ConsoleError, match=r"no answer in 0\.2 s"):
         ask(node.path, "status", 0.2)
+
+
+@pytest.mark.parametrize("closed", ["folder", "socket"])
+def test_who_may_not_ask_is_told_so_and_not_that_nobody_is_there(tmp_path: Path, closed: str) -> None:
+    """`amp-off` opens the relays itself where no agent runs: it must not take a closed door for that."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    asked = Node(folder / "agent.sock")
+    try:
+        (folder if closed == "folder" else asked.path).chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_AS_NOBODY, str(asked.path)],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    finally:
+        folder.chmod(0o700)
+        asked.console.close()
+    assert done.stdout == f"ConsoleDeniedError you may not speak to the agent at {asked.path}: say it with sudo\n"
+    assert asked.inbox.empty()

@@ -1,11 +1,12 @@
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.decoders.demuxers import HEAD_BYTES, demuxer_for, id3_bytes, looks_like
+from agent.decoders.demuxers import HEAD_BYTES, begin_of, demuxer_for, id3_bytes, looks_like
 from rig.heard import encode
 from tests.sounds import FORMATS, Sounds, bodies_that_name
 
@@ -34,6 +35,29 @@ def head_of(path: Path) -> bytes:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_known_by_its_first_bytes(sounds: Sounds, kind: str) -> None:
     assert demuxer_for(head_of(sounds.file(kind))) == DEMUXERS[kind]
+
+
+@pytest.mark.parametrize("skipped", [1, 100, 333, 1_500])
+def test_the_half_frame_in_which_a_relay_joins_is_left_out(sounds: Sounds, skipped: int) -> None:
+    whole = sounds.file("mp3").read_bytes()
+    tag = id3_bytes(whole)
+    head = whole[tag + skipped :][:HEAD_BYTES]
+    begin = begin_of(head)
+    assert 0 < begin < HEAD_BYTES // 2
+    assert begin_of(head[begin:]) == 0
+    assert tag + skipped + begin in packets_of(sounds.file("mp3"))
+
+
+def packets_of(path: Path) -> set[int]:
+    """Where the frames begin, as ffprobe finds them."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "packet=pos", "-of", "csv=p=0", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {int(line.strip(",")) for line in found.split()}
+
+
+@pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "ogg", "aac", "ts", "mp4"])
+def test_what_begins_at_its_beginning_is_left_whole(sounds: Sounds, kind: str) -> None:
+    assert begin_of(head_of(sounds.file(kind))) == 0
 
 
 @pytest.mark.parametrize("kind", ["mp3", "aac", "ts"])

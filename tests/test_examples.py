@@ -9,8 +9,23 @@ import pytest
 import yaml
 
 from agent.config import load_config, load_trust
-from agent.configuration.words import Audio, Clock, Config, Gpio, Mqtt, Policy, QuietHours, Sources, Storage, Zone
+from agent.configuration.words import (
+    Audio,
+    Clock,
+    Config,
+    Gpio,
+    Mqtt,
+    Policy,
+    QuietHours,
+    Sources,
+    Speech,
+    Storage,
+    VolumeHours,
+    Zone,
+)
+from agent.messages.documents import Day
 from agent.messages.trust import check_document
+from agent.messages.words import Kind
 from tests.node_files import make_folder
 
 EXAMPLES = Path(__file__).parent.parent / "config"
@@ -71,8 +86,19 @@ def test_the_example_loads_and_says_what_it_shows(example: Path) -> None:
         ("https://files.hoang-dao.example",),
     )
     hours = (QuietHours(21 * 60, 4 * 60 + 45),)
-    assert config.policy == Policy(quiet_hours=hours, max_session_min=45, max_sessions_per_day=3)
-    assert config.notes == ("policy is read and checked, but this version does not apply it yet",)
+    assert config.policy == Policy(
+        quiet_hours=hours,
+        days=tuple(Day),
+        max_session_min=45,
+        max_sessions_per_day=3,
+        max_minutes_per_day=180,
+        volume_ceilings=((Kind.NORMAL, 90), (Kind.PRIORITY, 100)),
+        volume_by_hour=(
+            VolumeHours(4 * 60 + 45, 5 * 60 + 30, Kind.NORMAL, 60),
+            VolumeHours(20 * 60, 21 * 60, Kind.NORMAL, 50),
+        ),
+    )
+    assert config.notes == ()
 
 
 def _defaults(word: type) -> dict[str, object]:
@@ -107,7 +133,7 @@ def test_the_example_is_complete() -> None:
     """Every key there is stands in it, if only behind a # where it has no place beside the others."""
     text = (EXAMPLES / "node.example.yaml").read_text(encoding="utf-8")
     written = set(re.findall(r"^ *(?:# )?([a-z0-9_]+):(?: |$)", text, re.MULTILINE))
-    words = (Config, Mqtt, Audio, Gpio, Zone, Sources, Storage, Clock, Policy)
+    words = (Config, Mqtt, Audio, Gpio, Zone, Sources, Speech, Storage, Clock, Policy)
     keys = {field.name for word in words for field in fields(word)} - {"name", "notes"}
     assert keys - written == set()
 
@@ -117,6 +143,11 @@ def test_what_is_commented_out_in_the_example_can_be_written(example: Path) -> N
     example.write_text(text.replace("# chip: 0", "chip: 0").replace("# ca: sources-ca.pem", "ca: ca.pem"))
     config = load_config(example)
     assert (config.gpio.chip, config.sources.ca) == (0, example.parent / "ca.pem")
+    speech = text
+    for line in ("speech:", "piper:", "voices:"):
+        speech = speech.replace(f"# {line}", line)
+    example.write_text(speech)
+    assert load_config(example).speech == Speech(piper=Path("/usr/bin/piper"), voices=Path("/usr/share/loa/voices"))
     example.write_text(text.replace("factory: lgpio", "factory: mock").replace("# trace:", "trace:"))
     assert load_config(example).gpio.trace == example.parent / "relay-levels.txt"
 

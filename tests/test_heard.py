@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from agent.card.sounding import ramp
 from agent.decoders import tones
 from agent.messages.effects import MediaBuiltin, MediaFile
 from agent.messages.events import (
@@ -21,6 +22,7 @@ from agent.messages.events import (
     SamplesDecoded,
     SoundEnded,
     SoundFlowed,
+    SoundHeld,
     SoundStarted,
     SoundStarved,
 )
@@ -181,6 +183,60 @@ def test_silence_is_heard_within_100_ms(pole: Pole, machine: Machine) -> None:
 
     pole.open_card()
     assert quietly(stopped) < 0.1
+
+
+FADE = RATE_HZ // 100
+SEAM_SAMPLES = RATE_HZ // 50
+"""20 ms: what the sound server had taken from the card's buffer when it was emptied, and does not tell of. A card of
+one's own tells (tests/test_playout.py): there it is not one sample."""
+
+
+def test_what_is_held_goes_on_where_it_was(pole: Pole, sounds: Sounds) -> None:
+    """Before the fade out and after the fade in every sample is the source's, in its order, and none is missing."""
+    sent = sounds.sent
+
+    def held_once() -> tuple[Samples, Samples, int, int]:
+        token = pole.decode(MediaFile(path=str(sounds.file("wav"))))
+        since = max(0, pole.ears.sample_at(boottime_s()) - RATE_HZ // 20)
+        pole.card.sound(token, 100, FOR_EVER)
+        pole.ears.wait_for_sound(since=since)
+        pole.ears.listen(0.4)
+        pole.card.hold(token)
+        held = pole.inbox.skip_to(SoundHeld).loudness.samples
+        pole.ears.listen(0.6)
+        between = len(pole.ears.samples())
+        before = loud(pole.ears.samples(since))
+        pole.card.sound(token, 100, FOR_EVER)
+        rest = pole.ended(token).loudness.samples
+        return before, loud(pole.ears.samples(between)), held, rest
+
+    pole.open_card()
+    before, after, held, rest = quietly(held_once)
+    assert held + rest == len(sent)
+    whole = loud(sent[: held - FADE])
+    assert np.array_equal(before[: len(whole)], whole), "up to the fade as it was"
+    fade = np.frombuffer(ramp(sent[held - FADE : held].tobytes(), 1.0, 0.0), "<i2")
+    assert np.array_equal(before[-len(loud(fade)) :], loud(fade)), "then the fade"
+    assert 0 <= len(before) - len(whole) - len(loud(fade)) <= SEAM_SAMPLES
+    tail = loud(sent[held + FADE :])
+    assert np.array_equal(after[-len(tail) :], tail), "after the fade in as it was, to its end"
+    assert len(after) - len(tail) <= FADE
+
+
+@pytest.mark.parametrize("ahead_s", [0.3, 1.0])
+def test_a_start_on_an_instant_is_heard_on_it(pole: Pole, ahead_s: float) -> None:
+    def difference() -> float:
+        token = pole.decode(MediaBuiltin(name=BuiltinName.TONE))
+        since = len(pole.ears.samples())
+        at_s = boottime_s() + ahead_s
+        pole.card.sound(token, 100, RATE_HZ // 2, at_s)
+        onset = pole.ears.wait_for_sound(since=since)
+        pole.ended(token)
+        return pole.ears.time_of(onset) - at_s
+
+    pole.open_card()
+    pole.ears.listen(0.5)
+    assert abs(quietly(difference)) < 0.02, "the recorder's times are right to about 15 ms"
 
 
 def test_the_start_is_heard_when_the_card_says(pole: Pole) -> None:

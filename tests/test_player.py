@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.card.playout import Lane
+from agent.card.lane import Lane
 from agent.decoders import tones
 from agent.decoders.demuxers import HEAD_BYTES
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
@@ -85,9 +85,9 @@ class Deck:
         self.behind = FellBehind()
         self._token = 0
 
-    def decode(self, media: MediaFile | MediaPipe | MediaBuiltin) -> int:
+    def decode(self, media: MediaFile | MediaPipe | MediaBuiltin, *, chime: bool = False, from_s: float = 0.0) -> int:
         self._token += 1
-        self.player.decode(self._token, media)
+        self.player.decode(self._token, media, chime, from_s)
         return self._token
 
     def refusal(self, media: MediaFile | MediaPipe) -> DecodingFailed:
@@ -97,24 +97,26 @@ class Deck:
         self.player.end(token)
         return failed
 
-    def _samples(self, media: MediaFile | MediaPipe | MediaBuiltin) -> Samples:
-        token = self.decode(media)
+    def _samples(
+        self, media: MediaFile | MediaPipe | MediaBuiltin, *, chime: bool = False, from_s: float = 0.0
+    ) -> Samples:
+        token = self.decode(media, chime=chime, from_s=from_s)
         assert self.inbox.expect(SamplesDecoded).token == token
         samples = self.ends.all_of(token)
         self.player.end(token)
         wait_until(lambda: self.ends.lanes[token].gone, what="the end of the attempt", timeout_s=60)
         return samples
 
-    def of_builtin(self, name: BuiltinName) -> Samples:
-        return self._samples(MediaBuiltin(name=name))
+    def of_builtin(self, name: BuiltinName, *, chime: bool = False, from_s: float = 0.0) -> Samples:
+        return self._samples(MediaBuiltin(name=name), chime=chime, from_s=from_s)
 
-    def of_file(self, path: Path) -> Samples:
-        return self.behind.again(lambda: self._samples(MediaFile(path=str(path))))
+    def of_file(self, path: Path, *, chime: bool = False, from_s: float = 0.0) -> Samples:
+        return self.behind.again(lambda: self._samples(MediaFile(path=str(path)), chime=chime, from_s=from_s))
 
-    def of_pipe(self, content: bytes) -> Samples:
+    def of_pipe(self, content: bytes, *, chime: bool = False, from_s: float = 0.0) -> Samples:
         def once() -> Samples:
             with pipe(content) as media:
-                return self._samples(media)
+                return self._samples(media, chime=chime, from_s=from_s)
 
         return self.behind.again(once)
 
@@ -312,6 +314,97 @@ def test_siren_and_tone_go_round_until_ended(deck: Deck, name: BuiltinName, cycl
     assert (lane.dropped, lane.ended) == (0, False)
     deck.player.end(token)
     wait_until(lambda: lane.gone, what="the end")
+
+
+def test_the_chime_comes_before_the_first_sample(deck: Deck, sounds: Sounds) -> None:
+    chime = np.frombuffer(tones.chime(), "<i2")
+    for samples in (
+        deck.of_file(sounds.file("wav"), chime=True),
+        deck.of_pipe(sounds.file("wav").read_bytes(), chime=True),
+    ):
+        assert np.array_equal(samples, np.concatenate([chime, sounds.sent]))
+    assert np.array_equal(deck.of_builtin(BuiltinName.CHIME, chime=True), np.tile(chime, 2))
+
+
+def test_a_refused_medium_has_no_chime_left_behind(deck: Deck, tmp_path: Path) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(b"fLaC" + bytes(5_000))
+    token = deck.decode(MediaFile(path=str(path)), chime=True)
+    deck.inbox.expect(DecodingFailed)
+    assert deck.ends.lanes[token].available() == 0
+    deck.player.end(token)
+
+
+@pytest.mark.parametrize("from_s", [0.5, 1.234_5])
+def test_a_wav_begins_where_it_is_told(deck: Deck, sounds: Sounds, from_s: float) -> None:
+    samples = deck.of_file(sounds.file("wav"), from_s=from_s)
+    assert np.array_equal(samples, sounds.sent[round(from_s * RATE_HZ) :])
+
+
+def test_mp3_begins_a_little_before(deck: Deck, sounds: Sounds) -> None:
+    samples = deck.of_file(sounds.file("mp3"), from_s=1.5)
+    early_s = len(samples) / RATE_HZ - (SECONDS - 1.5)
+    assert -0.05 < early_s < 0.2
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp4", "ogg", "aac"])
+def test_a_format_in_which_libvlc_gets_lost_begins_at_its_beginning(deck: Deck, sounds: Sounds, kind: str) -> None:
+    found = heard(sounds.sent, deck.of_file(sounds.file(kind), from_s=1.5))
+    assert found.head_lost_ms < 120
+
+
+@pytest.mark.parametrize("from_s", [0.25, 7.0, 3_600.1])
+def test_a_cycle_begins_anywhere(deck: Deck, from_s: float) -> None:
+    token = deck.decode(MediaBuiltin(name=BuiltinName.SIREN), from_s=from_s)
+    deck.inbox.expect(SamplesDecoded)
+    cycle = tones.siren_cycle()
+    at = round(from_s * RATE_HZ) * 2 % len(cycle)
+    assert deck.ends.lanes[token].take(4_800) == (cycle + cycle)[at : at + 9_600]
+    deck.player.end(token)
+
+
+def test_what_is_paused_loses_nothing_and_its_lane_does_not_overflow(
+    deck: Deck, sounds: Sounds, tmp_path: Path
+) -> None:
+    long = Sounds(tmp_path, 12.0)
+
+    def once() -> Samples:
+        token = deck.decode(MediaFile(path=str(long.file("wav"))), chime=True)
+        deck.player.pause(token)  # before its first samples: taken once they are there
+        deck.inbox.expect(SamplesDecoded)
+        lane = deck.ends.lanes[token]
+        seen = [0]
+
+        def still() -> bool:
+            seen.append(lane.available())
+            return len(seen) > 200 and seen[-200] == seen[-1]  # 1 s: it would have gone on
+
+        wait_until(still, what="no more samples", timeout_s=60)
+        assert not lane.ended
+        deck.player.resume(token)
+        samples = deck.ends.all_of(token)
+        deck.player.end(token)
+        assert lane.dropped == 0
+        return samples[len(tones.chime()) // 2 :]
+
+    assert np.array_equal(deck.behind.again(once), long.sent)
+
+
+def test_a_cycle_that_is_paused_is_fed_no_more(deck: Deck) -> None:
+    token = deck.decode(MediaBuiltin(name=BuiltinName.TONE))
+    deck.inbox.expect(SamplesDecoded)
+    lane = deck.ends.lanes[token]
+    deck.player.pause(token)
+    deck.of_builtin(BuiltinName.CHIME)  # its turn has come: the pause is obeyed
+    while lane.available():
+        lane.take(48_000)
+    deck.of_builtin(BuiltinName.CHIME)
+    assert lane.available() == 0
+    deck.player.resume(token)
+    wait_until(lambda: lane.available() > 0, what="more of it")
+    deck.player.pause(10**6)
+    deck.player.resume(10**6)
+    deck.player.end(token)
 
 
 def test_two_attempts_do_not_disturb_each_other(deck: Deck, sounds: Sounds) -> None:

@@ -12,7 +12,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from release.sbom import ROOT, NotInstalledError, bill, canonical, closure, main
 
-DIRECT = {"cryptography", "gpiozero", "msgspec", "paho-mqtt", "python-vlc", "pyyaml", "urllib3"}
+DIRECT = {"cryptography", "gpiozero", "m3u8", "msgspec", "paho-mqtt", "python-vlc", "pyyaml", "tzdata", "urllib3"}
 INDIRECT = {"cffi", "colorzero", "pycparser", "setuptools"}
 """What those need: cryptography its C interface, gpiozero its colours, and colorzero, by its own word, setuptools."""
 

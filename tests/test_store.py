@@ -7,30 +7,38 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.messages import codec
+from agent.messages.documents import Day, Slot
 from agent.messages.effects import (
     AppendReport,
     EndDocument,
     ForgetCommands,
     ForgetItem,
+    ForgetSlots,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
+    KeepLedger,
     KeepNames,
+    KeepOrder,
     KeepSetting,
+    KeepSlot,
     KeepTrust,
     KeepUnjudged,
     MarkStarted,
     RememberCommand,
     RememberStop,
     RemoveReports,
+    SettleSlot,
     Write,
 )
 from agent.messages.events import (
@@ -45,16 +53,25 @@ from agent.messages.events import (
     StoredItem,
     StoredStop,
 )
-from agent.messages.reports import Alarm, ReportClaims
-from agent.store import _MIGRATIONS, MAX_SET_ASIDE, Store, StoreError
+from agent.messages.reasons import Reason
+from agent.messages.reports import Alarm, AnyReport, CommandOutcome, ReportClaims
+from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.words import Kind
+from agent.storage.database import MAX_SET_ASIDE, MIGRATIONS
+from agent.store import Store, StoreError
 from tests.stored import Model
 
 EMPTY = Memory(next_seq=1, outbox_count=0, accepted=(), stops=(), items=(), settings=())
 
 
-def report(seq: int, what: str = "test") -> ReportClaims:
-    alarm = Alarm(what=what, detail="", count=1)
-    return ReportClaims(iss="node:hoang-dao/hd-03", iat=1, boot="0" * 32, seq=seq, clock_trusted=True, report=alarm)
+def report(seq: int, what: str = "test", told: AnyReport | None = None) -> ReportClaims:
+    told = told or Alarm(what=what, detail="", count=1)
+    return ReportClaims(iss="node:hoang-dao/hd-03", iat=1, boot="0" * 32, seq=seq, clock_trusted=True, report=told)
+
+
+def outcome(seq: int, said: Literal["accepted", "refused"]) -> AppendReport:
+    reason = Reason.QUEUE_FULL if said == "refused" else None
+    return AppendReport(report(seq, told=CommandOutcome("commune", f"jti-{seq:016}", said, reason)))
 
 
 class Opened:
@@ -145,7 +162,7 @@ def test_a_store_of_the_first_version_gains_the_trust_tables(path: Path) -> None
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(
-            f"{_MIGRATIONS[0]}; INSERT INTO accepted VALUES ('UBND', 'jti', 9); PRAGMA user_version=1"
+            f"{MIGRATIONS[0]}; INSERT INTO accepted VALUES ('UBND', 'jti', 9); PRAGMA user_version=1"
         )
     with opened(path) as held:
         assert (held.memory.accepted, held.memory.trust, held.memory.names) == ((("UBND", "jti", 9),), None, ())
@@ -159,7 +176,7 @@ def test_a_store_of_before_there_were_marks_began_empty_only_if_it_was_never_use
 ) -> None:
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.executescript(f"{_MIGRATIONS[0]}; {_MIGRATIONS[1]}; PRAGMA user_version=2")
+        database.executescript(f"{MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version=2")
         database.execute("UPDATE counters SET value = ?", (7 * used,))
         database.commit()
     with opened(path) as held:
@@ -225,11 +242,37 @@ def test_a_full_outbox_drops_its_oldest_and_says_so(path: Path, caplog: pytest.L
         assert caplog.messages == []
         held.commit(2, RemoveReports((2,)), AppendReport(report(4)), AppendReport(report(5)))
         assert held.outbox() == [3, 4, 5]
-        assert caplog.messages == ["the outbox is full: the 1 oldest reports are dropped undelivered"]
+        told = "the outbox is full: dropped undelivered are the oldest 0 refusals and 1 other reports"
+        assert caplog.messages == [told]
     with opened(path, max_outbox_reports=2) as held:
         assert held.memory.outbox_count == 3
         held.commit(3, AppendReport(report(6)))
         assert held.outbox() == [5, 6]
+
+
+def test_of_a_full_outbox_refusals_go_before_what_sounded_and_what_was_accepted(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(path, max_outbox_reports=5) as held:
+        first = (AppendReport(report(1)), outcome(2, "refused"), outcome(3, "accepted"), outcome(4, "refused"))
+        held.commit(1, *first, outcome(5, "refused"))
+        held.commit(2, AppendReport(report(6)))
+        assert held.outbox() == [1, 3, 4, 5, 6]
+        held.commit(3, RemoveReports((4,)), AppendReport(report(7)), AppendReport(report(7)))
+        assert held.outbox() == [1, 3, 4, 5, 6], "a transaction that fails changes nothing"
+        held.commit(4, AppendReport(report(7)))
+        assert held.outbox() == [1, 3, 5, 6, 7], "nor what is known of the outbox"
+    with opened(path, max_outbox_reports=5) as held:  # and so after a restart
+        held.commit(5, outcome(8, "accepted"), AppendReport(report(9)))
+        assert held.outbox() == [3, 6, 7, 8, 9]
+        held.commit(6, outcome(10, "refused"))
+        assert held.outbox() == [3, 6, 7, 8, 9], "its number stays used: a gap"
+    assert [message.split("oldest ")[1] for message in caplog.messages if "full" in message] == [
+        "1 refusals and 0 other reports",
+        "1 refusals and 0 other reports",
+        "1 refusals and 1 other reports",
+        "1 refusals and 0 other reports",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -383,6 +426,17 @@ SMALL = st.integers(0, 20)
 
 KIDS = st.lists(st.sampled_from(["hd-root", "k.1"]), max_size=2).map(tuple)
 DOCUMENTS: st.SearchStrategy[DocumentType] = st.sampled_from(["set_schedule", "set_policy"])
+NEWS = Slot(
+    "news",
+    (Day.MON,),
+    "05:00",
+    Kind.NORMAL,
+    "Bản tin",
+    (Source(builtin=Builtin(BuiltinName.CHIME)),),
+    60,
+    date(2026, 1, 1),
+    date(2026, 12, 31),
+)
 WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(RememberCommand, NAMES, NAMES, SMALL),
     st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL, KIDS),
@@ -392,6 +446,11 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(KeepItem, NAMES, st.binary(max_size=4), SMALL),
     st.builds(MarkStarted, NAMES, st.floats(0, 1e10)),
     st.builds(ForgetItem, NAMES),
+    st.builds(KeepOrder, st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple)),
+    st.builds(KeepSlot, NAMES, NAMES, SMALL, SMALL, NAMES, st.just(NEWS)),
+    st.builds(SettleSlot, NAMES, NAMES, SMALL),
+    st.builds(ForgetSlots, SMALL),
+    st.builds(KeepLedger, NAMES, st.floats(0, 1e5), SMALL, st.floats(0, 1e5), st.floats(0, 1e10)),
     st.builds(KeepSetting, NAMES, SMALL, SMALL),
     st.builds(KeepTrust, SMALL, st.binary(max_size=4)),
     st.builds(KeepNames, st.dictionaries(NAMES, NAMES, max_size=3).map(lambda names: tuple(names.items()))),

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from agent.decoders import tones
+from agent.messages.effects import CHIME_SAMPLES
 
 
 def _samples(pcm: bytes) -> "array[int]":
@@ -65,3 +66,7 @@ def test_tone_is_one_kilohertz() -> None:
 
 def test_a_sound_is_made_once() -> None:
     assert tones.siren_cycle() is tones.siren_cycle()
+
+
+def test_the_chime_is_as_long_as_the_core_is_told() -> None:
+    assert len(tones.chime()) // 2 == CHIME_SAMPLES

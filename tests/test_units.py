@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 UNIT = Path(__file__).parent.parent / "systemd/loa-agent.service"
-MAX_EXPOSURE_TENTHS = 19
-"""0 is walled in, 100 is naked. What is left: the network, two kinds of device, and asking the kernel for the time."""
+MAX_EXPOSURE_TENTHS = 20
+"""0 is walled in, 100 is naked. What is left: the network, two kinds of device, asking the kernel for the time,
+and stepping back behind others (`setpriority`)."""
 
 
 def installed(folder: Path, extra: str = "") -> Path:

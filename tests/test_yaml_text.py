@@ -126,7 +126,10 @@ def test_files_that_are_no_text_of_ours(path: Path, contents: bytes, told: str) 
     assert told_about_node(path, contents) == [told]
 
 
-KEYS = "node, site, groups, mqtt, trust, audio, gpio, amplifier, sources, storage, clock, heartbeat_s, policy, timezone"
+KEYS = (
+    "node, site, groups, mqtt, trust, audio, gpio, amplifier, sources, speech, storage, clock, heartbeat_s, policy, "
+    "timezone"
+)
 
 
 @pytest.mark.parametrize(

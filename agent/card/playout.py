@@ -1,191 +1,274 @@
-"""What goes to the card next, and what of it has left: lanes, the sounding item, its gain and its levels.
+"""What sounds on the open card: items one after the other, on their instants, held and gone on with, silence between.
 
-A `Lane` is shared by exactly two threads: its pusher (libVLC's, or the player's) and its taker (the card's writer).
-A deque's `append` and `popleft` are atomic, each count has one writer, and the end is marked after the last push:
-that is the whole of their agreement, no lock. `Sounding` belongs to the card's writer alone. No clock, no I/O here.
+Belongs to the card's thread. Every `sound` is answered by one `SoundEnded`, which comes when the item's last sample has
+left the card, or by one `SoundHeld`. Whatever is cut off is faded: what the card held is thrown away, and its first
+10 ms are written once more as a fade. Times are CLOCK_BOOTTIME in s.
 """
 
-import audioop
-import math
-from array import array
-from collections import deque
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 
-from agent.messages.events import Loudness
+from agent.card.alsa import AlsaError, Pcm, UnderrunError
+from agent.card.drift import CardClock, Corrector, dropped, inserted
+from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane
+from agent.card.sounding import Sounding
+from agent.card.writer import Writer
+from agent.messages.events import (
+    Event,
+    Loudness,
+    SoundAdvanced,
+    SoundEnded,
+    SoundFlowed,
+    SoundHeld,
+    SoundStarted,
+    SoundStarved,
+)
 
-RATE_HZ = 48_000
-PERIOD_SAMPLES = 480
-"""10 ms: one turn's worth, one fade."""
-BYTES_A_SAMPLE = 2
-LANE_MAX_SAMPLES = 6 * RATE_HZ
-"""576 KB: 2 s of libVLC's lead, drift, and 3 s decoded before a common start. More is a fault: dropped and counted."""
-_FULL_SCALE = 32_768
-_SQUARES_WIDTH = 4
-_SQUARES_SCALE = 65_536
-"""Levels are taken at 32 bits, where audioop's whole-numbered RMS errs by nothing."""
+_log = logging.getLogger(__name__)
 
-
-class Lane:
-    """Decoded samples of one attempt on their way to the card: 48 kHz, 16-bit little-endian, mono."""
-
-    def __init__(self, *, token: int, cleared: Callable[[int], None]) -> None:
-        self.token = token
-        self.dropped = 0
-        """Samples that found the lane full."""
-        self.ended = False
-        self.gone = False
-        """Cleared: what is left of it must not sound."""
-        self._tell_cleared = cleared
-        self._chunks: deque[bytes] = deque()
-        self._rest = memoryview(b"")
-        self._pushed_bytes = 0
-        self._taken_bytes = 0
-
-    # The pusher's side.
-
-    def push(self, pcm: bytes) -> None:
-        """Append samples; a whole chunk that finds no room is dropped and counted. Never waits."""
-        if self.gone:
-            return
-        if self._pushed_bytes - self._taken_bytes + len(pcm) > LANE_MAX_SAMPLES * BYTES_A_SAMPLE:
-            self.dropped += len(pcm) // BYTES_A_SAMPLE
-            return
-        self.ended = False  # a source that had drained goes on: chained streams do
-        self._chunks.append(pcm)
-        self._pushed_bytes += len(pcm)
-
-    def end(self) -> None:
-        """Nothing more comes: what is in the lane is the rest."""
-        self.ended = True
-
-    def clear(self) -> None:
-        """Nothing of this may sound any more, and the card forgets the lane."""
-        self.gone = self.ended = True
-        self._tell_cleared(self.token)
-
-    # The taker's side.
-
-    def available(self) -> int:
-        """Samples that can be taken now."""
-        return 0 if self.gone else (self._pushed_bytes - self._taken_bytes) // BYTES_A_SAMPLE
-
-    def exhausted(self) -> bool:
-        """Ended, and all of it taken."""
-        return self.ended and not self.available()  # in this order: the pusher marks the end after its last push
-
-    def take(self, samples: int) -> bytes:
-        """The next samples, at most `samples`."""
-        wanted = samples * BYTES_A_SAMPLE
-        parts = []
-        while wanted and (self._rest or self._chunks):
-            chunk = self._rest or memoryview(self._chunks.popleft())
-            parts.append(chunk[:wanted])
-            self._rest = chunk[wanted:]
-            wanted -= len(parts[-1])
-        taken = b"".join(parts)
-        self._taken_bytes += len(taken)
-        return taken
+ADVANCE_EVERY_S = 1.0
+"""While an item sounds the card says so this often: whoever listens knows within 5 s that it hangs."""
+HELD_MAX = 3
+"""Each keeps its lane, some 0.6 MB: a normal and a priority item under an emergency, and one more."""
+RESYNC_SAMPLES = RATE_HZ // 100
+"""10 ms: an item that comes so late after an underrun leaves out what it has missed; less is left to the drift's
+correction, and nothing where the lane does not hold the place at which it would go on."""
 
 
-def ramp(pcm: bytes, before: float, after: float) -> bytes:
-    """Samples with their gain going evenly from `before` to `after`."""
-    samples = array("h", pcm)
-    step = (after - before) / max(1, len(samples))
-    return array("h", [round(s * (before + step * i)) for i, s in enumerate(samples, 1)]).tobytes()
+class Playout:
+    """Lanes, and the items that sound from them.
 
-
-def _decibels(ratio: float) -> float | None:
-    return round(20 * math.log10(ratio), 2) if ratio > 0 else None
-
-
-class Sounding:
-    """One item between the first sample given to the card and the last that has left it.
-
-    Positions are counts of samples written to the card since it was opened. What is written is kept as
-    (position, samples, sum of squares, peak) until it has left, so that what was dropped is never counted as sounded.
+    Args:
+        post: takes each event.
+        now_s: reads the clock.
     """
 
-    def __init__(self, *, lane: Lane, gain_percent: int, max_samples: int) -> None:
-        self.token = lane.token
-        self.lane = lane
-        self.started = False
-        self.starving = False
-        self.underruns = 0
-        self._gain = self._gain_wanted = gain_percent / 100
-        self._left = max_samples
-        self._end: int | None = None
-        self._in_card: deque[tuple[int, int, float, int]] = deque()
-        self._sounded = 0
-        self._squares = 0.0
-        self._peak = 0
+    def __init__(self, *, post: Callable[[Event], None], now_s: Callable[[], float]) -> None:
+        self._post = post
+        self._now_s = now_s
+        self._writer: Writer | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._items: list[Sounding] = []
+        """In the order in which they are written."""
+        self._held: dict[int, Sounding] = {}
+        self._clock = CardClock()
+        self._corrector = Corrector()
+        self._advance_due_s = 0.0
 
-    def set_gain(self, gain_percent: int) -> None:
-        """From the next sample on, over 10 ms."""
-        self._gain_wanted = gain_percent / 100
+    # Orders. Those that throw away what the card holds raise AlsaError.
 
-    @property
-    def all_taken(self) -> bool:
-        """Nothing more of it will be written."""
-        return self._left == 0 or self.lane.exhausted()
+    def add(self, lane: Lane) -> None:
+        """A lane that may be asked for."""
+        self._lanes[lane.token] = lane
 
-    @property
-    def complete(self) -> bool:
-        """Everything the source had was taken."""
-        return self.lane.exhausted() and not self.lane.gone
+    def forget(self, token: int) -> None:
+        """The player has cleared the lane: an item that sounds ends by itself, others leave nothing."""
+        self._held.pop(token, None)
+        if all(item.token != token for item in self._items):
+            self._lanes.pop(token, None)
 
-    def ready(self) -> bool:
-        """A whole period can be taken, or all that is left."""
-        ended = self.lane.ended
-        available = self.lane.available()
-        return available >= min(PERIOD_SAMPLES, self._left) or (ended and available > 0)
-
-    def take(self, position: int) -> bytes:
-        """The next samples to be written at `position`, gain applied: a period, less where the lane holds less."""
-        cut = not (self.lane.ended and self.lane.available() <= self._left)
-        # Where the item is cut, the last period is a whole one, so that the fade has its 10 ms.
-        last = self._left <= PERIOD_SAMPLES
-        size = self._left if last else min(PERIOD_SAMPLES, max(self._left - PERIOD_SAMPLES, 1))
-        pcm = self._amplify(self.lane.take(size), fade_out=last and cut)
-        samples = len(pcm) // BYTES_A_SAMPLE
-        self._left -= samples
-        self._end = position + samples
-        rms = audioop.rms(audioop.lin2lin(pcm, BYTES_A_SAMPLE, _SQUARES_WIDTH), _SQUARES_WIDTH) / _SQUARES_SCALE
-        self._in_card.append((position, samples, rms * rms * samples, audioop.max(pcm, BYTES_A_SAMPLE)))
-        return pcm
-
-    def _amplify(self, pcm: bytes, *, fade_out: bool) -> bytes:
-        before, after = self._gain, 0.0 if fade_out else self._gain_wanted
-        self._gain = after
-        if before != after:
-            return ramp(pcm, before, after)
-        return pcm if after == 1 else audioop.mul(pcm, BYTES_A_SAMPLE, after)
-
-    def settle(self, position: int) -> None:
-        """The card has played up to `position`: count what has left it."""
-        while self._in_card:
-            start, samples, squares, peak = self._in_card[0]
-            left = min(samples, position - start)
-            if left <= 0:
-                return
-            share = left / samples
-            self._sounded += left
-            self._squares += squares * share
-            self._peak = max(self._peak, peak)
-            if left < samples:
-                self._in_card[0] = (start + left, samples - left, squares * (1 - share), peak)
-                return
-            self._in_card.popleft()
-
-    def has_left(self, position: int) -> bool:
-        """All that it will ever give has sounded."""
-        return self.all_taken and (self._end is None or position >= self._end)
-
-    def loudness(self) -> Loudness:
-        """Of the samples that have left the card so far."""
-        rms = math.sqrt(self._squares / self._sounded) if self._sounded else 0.0
-        return Loudness(
-            samples=self._sounded,
-            rms_dbfs=_decibels(rms / _FULL_SCALE),
-            peak_dbfs=_decibels(self._peak / _FULL_SCALE),
-            underruns=self.underruns,
+    def sound(self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None) -> None:
+        """Let this lane sound next, in place of what sounds."""
+        lane = self._lanes.get(token)
+        if lane is None:
+            _log.warning("asked to sound unknown token %d", token)
+            return
+        if any(not item.all_taken for item in self._items):
+            self.silence(self._items[-1].token)
+        held = self._held.pop(token, None)
+        item = Sounding(
+            lane=lane,
+            gain_percent=gain_percent,
+            max_samples=max_samples,
+            at_mono_s=at_mono_s,
+            resumed=held is not None,
+            rest=held.rest if held else b"",
         )
+        self._corrector = Corrector()
+        self._items.append(item)
+        if not self._writer:
+            self._end(item, complete=False)
+
+    def set_gain(self, token: int, gain_percent: int) -> None:
+        """Another gain for what sounds."""
+        for item in self._items:
+            if item.token == token:
+                item.set_gain(gain_percent)
+
+    def silence(self, token: int) -> None:
+        """Nothing more of this lane but a fade. An item that is all written while the next one sounds may end."""
+        if self._held.pop(token, None):
+            self._lanes.pop(token)
+            self._post(SoundEnded(token=token, complete=False, loudness=Loudness()))
+        elif any(item.token == token for item in self._items):
+            if item := self._cut_before(token):
+                self._part(item)
+        else:
+            self._lanes.pop(token, None)
+
+    def hold(self, token: int) -> None:
+        """Fade, and keep the rest. What has not begun ends; what would end within the fade ends by itself."""
+        item = self._cut_before(token)
+        if item and not (item.begun and item.ends_within_a_fade):
+            item.holding = item.begun and len(self._held) < HELD_MAX
+            self._part(item)
+
+    def _part(self, item: Sounding) -> None:
+        if item.begun:
+            item.part()
+            self._settle()
+        else:
+            self._end(item, complete=False)
+
+    def _cut_before(self, token: int) -> Sounding | None:
+        """The newest item if that is the one, with all that had not sounded taken back from the card."""
+        if not self._writer or not self._items or self._items[-1].token != token:
+            return None
+        self._writer.cut()
+        self._settle()
+        for item in self._items:
+            item.take_back()
+        return self._items[-1] if self._items and self._items[-1].token == token else None
+
+    # The device.
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a card."""
+        return self._writer is not None
+
+    def opened(self, pcm: Pcm) -> None:
+        """A card: silence runs from the next turn on."""
+        self._writer = Writer(pcm, self._now_s, self._clock)
+
+    def close(self) -> None:
+        """Give the card back. What sounds ends incomplete; what is held stays."""
+        if self._writer:
+            writer, self._writer = self._writer, None
+            with suppress(AlsaError):  # it may be gone already: what was last known to have sounded stands
+                writer.close()
+            for item in list(self._items):
+                item.settle(writer.position)
+                self._end(item, complete=False)
+
+    # One turn.
+
+    def turn(self) -> int:
+        """Look at the open card, tell what has happened, and fill it. Raises AlsaError.
+
+        Returns:
+            How many turns in a row the card has not moved.
+        """
+        writer = self._writer
+        if not writer:
+            return 0
+        try:
+            self._look(writer)
+            self._fill(writer)
+        except UnderrunError:
+            self._recover(writer)
+            self._fill(writer)
+        return writer.still_turns
+
+    def _look(self, writer: Writer) -> None:
+        writer.look()
+        self._settle()
+        self._tell_advance(writer)
+        if self._items and writer.queued <= 1 and self._needs_more():
+            self._items[-1].underruns += 1  # PulseAudio's plug-in may rather go on than say so
+
+    def _tell_advance(self, writer: Writer) -> None:
+        moves = writer.still_turns == 0 and bool(self._items) and self._items[-1].started
+        if moves and self._now_s() >= self._advance_due_s:
+            self._advance_due_s = self._now_s() + ADVANCE_EVERY_S
+            self._post(SoundAdvanced(token=self._items[-1].token))
+
+    def _needs_more(self) -> bool:
+        item = self._items[-1]
+        return item.started and not item.starving and not item.all_taken
+
+    def _settle(self) -> None:
+        """Count what has left the card, and end what is over."""
+        position = self._writer.position if self._writer else 0
+        for item in list(self._items):
+            item.settle(position)
+            if item.has_left(position):
+                self._end(item, complete=item.complete)
+
+    def _recover(self, writer: Writer) -> None:
+        writer.recover(in_silence=not self._items or not self._needs_more())
+        self._settle()
+        if self._items and self._needs_more():
+            self._items[-1].underruns += 1
+
+    def _fill(self, writer: Writer) -> None:
+        """Write until the card holds enough. Programme comes before silence, silence only where there is none."""
+        while writer.flush():
+            item = next((item for item in self._items if not item.all_taken), None)
+            low = writer.queued < writer.silence_ahead
+            wait = self._wait_samples(writer, item) if item else 0
+            near = 0 < wait <= writer.programme_ahead - writer.queued
+            if near:
+                writer.put(bytes(min(wait, PERIOD_SAMPLES) * BYTES_A_SAMPLE))
+            elif item and not wait and self._has_something(writer, item, low=low):
+                writer.put(item.take(writer.written, self._correction(writer, item)))
+                self._tell_flow(writer, item)
+            elif low:
+                self._tell_starving(writer, item)
+                writer.put(bytes(PERIOD_SAMPLES * BYTES_A_SAMPLE))
+            else:
+                return
+
+    @staticmethod
+    def _has_something(writer: Writer, item: Sounding, *, low: bool) -> bool:
+        return writer.queued < writer.programme_ahead and (item.ready() or (low and item.available() > 0))
+
+    def _wait_samples(self, writer: Writer, item: Sounding) -> int:
+        """Samples of silence before its next sample's instant; what comes too late for its own is left out."""
+        late_s = None
+        if item.at_mono_s is not None:
+            late_s = writer.lateness_s(item.at_mono_s + item.used / RATE_HZ)
+        if late_s is None:
+            return 0
+        late = round(late_s * RATE_HZ)
+        if not item.started:
+            if late > 0:
+                item.leave_out(late)
+            return max(0, -late)
+        if late >= RESYNC_SAMPLES and writer.clock.settled and item.available() >= late + PERIOD_SAMPLES:
+            _log.warning("token %d is %d samples late: left out", item.token, late)
+            item.leave_out(late)
+        return 0
+
+    def _correction(self, writer: Writer, item: Sounding) -> Callable[[bytes], bytes] | None:
+        if item.at_mono_s is None or not item.started:
+            return None
+        late_s = writer.lateness_s(item.at_mono_s + item.used / RATE_HZ, line=True)
+        due = 0 if late_s is None else self._corrector.due(late_s, writer.written)
+        return None if due == 0 else dropped if due < 0 else inserted
+
+    def _tell_flow(self, writer: Writer, item: Sounding) -> None:
+        if not item.started:
+            item.started = True
+            self._advance_due_s = self._now_s() + ADVANCE_EVERY_S
+            self._post(SoundStarted(token=item.token, at_mono_s=writer.edge_s))
+        elif item.starving:
+            item.starving = False
+            self._post(SoundFlowed(token=item.token))
+
+    def _tell_starving(self, writer: Writer, item: Sounding | None) -> None:
+        if item and item.started and not item.starving:
+            item.starving = True
+            self._post(SoundStarved(token=item.token, at_mono_s=writer.edge_s))
+
+    def _end(self, item: Sounding, *, complete: bool) -> None:
+        self._items.remove(item)
+        if item.holding and not item.lane.gone:
+            self._held[item.token] = item
+            self._post(SoundHeld(token=item.token, loudness=item.loudness()))
+            return
+        self._lanes.pop(item.token, None)
+        if item.lane.dropped:
+            _log.warning("lane of token %d was full: %d samples lost", item.token, item.lane.dropped)
+        self._post(SoundEnded(token=item.token, complete=complete, loudness=item.loudness()))

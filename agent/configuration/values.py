@@ -10,9 +10,10 @@ import zoneinfo
 from pathlib import Path
 
 from agent.configuration.fields import Place, Reader, mistake, text, wrong
-from agent.configuration.words import Broker, QuietHours
+from agent.configuration.words import Broker, QuietHours, VolumeHours
 from agent.configuration.yaml_text import Scalar, Value
 from agent.messages.addresses import parse_entry
+from agent.messages.words import Kind
 
 MQTTS_PORT = 8883
 MQTT_PORT = 1883
@@ -81,7 +82,9 @@ def is_numbered(device_name: str) -> bool:
 # Hours and zones of time --------------------------------------------------------------------------------------------
 
 
-_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
+_SPAN = r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])"
+_HOURS = re.compile(_SPAN)
+_VOLUME_HOURS = re.compile(rf"{_SPAN} +(normal|priority) +(100|[1-9]?[0-9])")
 
 
 def quiet_hours(value: Value, place: Place) -> QuietHours:
@@ -90,11 +93,24 @@ def quiet_hours(value: Value, place: Place) -> QuietHours:
     parts = _HOURS.fullmatch(value.text) if isinstance(value, Scalar) else None
     if parts is None:
         raise wrong(value, place, write)
-    start_hour, start_minute, end_hour, end_minute = map(int, parts.groups())
-    hours = QuietHours(start_hour * 60 + start_minute, end_hour * 60 + end_minute)
-    if hours.start_minute == hours.end_minute:
+    return QuietHours(*_minutes(parts, value, place))
+
+
+def volume_hours(value: Value, place: Place) -> VolumeHours:
+    """`HH:MM-HH:MM KIND PERCENT`: a ceiling for some hours of the local day."""
+    write = 'HH:MM-HH:MM, normal or priority, and a percent, such as "20:00-21:00 normal 50"'
+    parts = _VOLUME_HOURS.fullmatch(value.text) if isinstance(value, Scalar) else None
+    if parts is None:
+        raise wrong(value, place, write)
+    return VolumeHours(*_minutes(parts, value, place), Kind(parts[5]), int(parts[6]))
+
+
+def _minutes(parts: re.Match[str], value: Value, place: Place) -> tuple[int, int]:
+    start_hour, start_minute, end_hour, end_minute = map(int, parts.groups()[:4])
+    start, end = start_hour * 60 + start_minute, end_hour * 60 + end_minute
+    if start == end:
         raise mistake(value.position, f"{place.name} begins and ends at the same minute: write two different times")
-    return hours
+    return start, end
 
 
 def timezone(value: Value, place: Place) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-MINUTES_OF_DAY = 24 * 60
+from agent.messages.documents import Day
+from agent.messages.rules import NO_RULES, Ceiling, Rules, split, strictest, united
+from agent.messages.words import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,17 @@ class QuietHours:
 
     def minutes(self) -> frozenset[int]:
         """Every minute of the day within."""
-        end = self.end_minute if self.end_minute > self.start_minute else self.end_minute + MINUTES_OF_DAY
-        return frozenset(minute % MINUTES_OF_DAY for minute in range(self.start_minute, end))
+        return frozenset(minute for span in split(self.start_minute, self.end_minute) for minute in range(*span))
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeHours:
+    """How loud items of a kind may be from one minute of the local day to another, as in `QuietHours`."""
+
+    start_minute: int
+    end_minute: int
+    kind: Kind
+    percent: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +70,12 @@ class Mqtt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audio:
-    """The sound card, and how loud."""
+    """The sound card, how loud, and how much later than its neighbours it starts what all start together."""
 
     device: str
     volume_percent: int = 80
     emergency_volume_percent: int = 100
+    start_offset_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +115,14 @@ class Sources:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Speech:
+    """Who speaks texts beside espeak-ng: Piper's program and the folder of its voices; both or neither."""
+
+    piper: Path | None = None
+    voices: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Storage:
     """Folders: `state` survives a power cut, `runtime` is in memory."""
 
@@ -121,11 +141,32 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """The commune's own limits; None: no limit. Read and checked, not applied by this version."""
+    """The commune's own limits; None: no limit. `volume_ceilings` are pairs of kind and percent, all day."""
 
     quiet_hours: tuple[QuietHours, ...] = ()
+    days: tuple[Day, ...] | None = None
     max_session_min: int | None = None
     max_sessions_per_day: int | None = None
+    max_minutes_per_day: int | None = None
+    volume_ceilings: tuple[tuple[Kind, int], ...] = ()
+    volume_by_hour: tuple[VolumeHours, ...] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """The same as the core reckons with it."""
+        ceilings = [Ceiling(kind, percent) for kind, percent in self.volume_ceilings]
+        for hours in self.volume_by_hour:
+            spans = split(hours.start_minute, hours.end_minute)
+            ceilings += [Ceiling(hours.kind, hours.percent, *span) for span in spans]
+        rules = Rules(
+            quiet_hours=united(span for one in self.quiet_hours for span in split(one.start_minute, one.end_minute)),
+            days=NO_RULES.days if self.days is None else frozenset(self.days),
+            max_session_min=self.max_session_min,
+            max_sessions_per_day=self.max_sessions_per_day,
+            max_minutes_per_day=self.max_minutes_per_day,
+            ceilings=tuple(ceilings),
+        )
+        return strictest([rules])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +182,7 @@ class Config:
     amplifier: tuple[Zone, ...]
     groups: tuple[str, ...] = ()
     sources: Sources = Sources()
+    speech: Speech = Speech()
     storage: Storage = Storage()
     clock: Clock = Clock()
     heartbeat_s: int = 60

@@ -7,22 +7,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from agent.core import plays, settings, unjudged
 from agent.core import programme as prog
-from agent.core import settings, unjudged
 from agent.core import timekeeping as tk
 from agent.core.answers import accept, forget_expired, refuse
 from agent.core.attempts import drop
 from agent.core.copies import take_copy
 from agent.core.documents import set_document
 from agent.core.heartbeat import publish_state, status_report
-from agent.core.pending import ItemDurable
-from agent.core.programme import Item, Outcome
+from agent.core.items import Outcome
 from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn
+from agent.core.stops import may_end, may_end_kind
 from agent.core.trusting import set_trust
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.absent import UNSET
-from agent.messages.commands import ROOTS, Play, ReportNow, SetMute, SetTrust, SetVolume, Stop, Time, VerifiedCommand
+from agent.messages.commands import (
+    ROOTS,
+    Order,
+    Play,
+    Prefetch,
+    ReportNow,
+    SetMute,
+    SetTrust,
+    SetVolume,
+    Stop,
+    Time,
+    VerifiedCommand,
+)
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.words import Kind
@@ -56,13 +67,27 @@ def on_verified(turn: Turn, event: ev.CommandVerified) -> None:
         return
     # A stolen key that fills the table must not keep out its own revocation, nor the time, by which the table empties:
     # version and nonce are their replay protection.
-    room = MAX_ACCEPTED - (0 if _is_about_emergencies(verified) else RESERVED)
-    if len(turn.state.accepted) >= room:
+    if _is_memory_full(turn, verified):
         forget_expired(turn, after_s=0)
-    if len(turn.state.accepted) >= room and dated:
-        refuse(turn, event, Reason.REPLAY_TABLE_FULL, f"{room} live commands are remembered already")
+    if dated and _is_memory_full(turn, verified):
+        own = _remembered_of(turn, verified.iss)
+        told = f"{len(turn.state.accepted)} live commands are remembered already, {own} of this authority"
+        refuse(turn, event, Reason.REPLAY_TABLE_FULL, told)
         return
     _OBEY[type(verified.command)](turn, event)
+
+
+def _is_memory_full(turn: Turn, verified: VerifiedCommand) -> bool:
+    """Whether this authority has its share of the replay memory: never more than it leaves free for all others.
+
+    One stolen key so takes half of it, two three quarters: some is left for whoever has not spoken yet.
+    """
+    free = MAX_ACCEPTED - (0 if _is_about_emergencies(verified) else RESERVED) - len(turn.state.accepted)
+    return _remembered_of(turn, verified.iss) >= free
+
+
+def _remembered_of(turn: Turn, iss: str) -> int:
+    return sum(iss == each for each, _ in turn.state.accepted)
 
 
 def _is_about_emergencies(verified: VerifiedCommand) -> bool:
@@ -73,79 +98,7 @@ def _is_about_emergencies(verified: VerifiedCommand) -> bool:
     return isinstance(command, Stop) and "play.emergency" in verified.may
 
 
-# Play ---------------------------------------------------------------------------------------------------------------
-
-
-def _play(turn: Turn, event: ev.CommandVerified) -> None:
-    verified = event.verified
-    play = verified.command
-    assert isinstance(play, Play)
-    trusted_s = turn.trusted_s
-    assert trusted_s is not None, "a play that needs the time waits for it"
-    item = Item(verified, play, due_at=int(trusted_s), ordered_s=turn.now.mono_s, durable=False)
-    refusal = _why_not_play(turn, item, trusted_s)
-    if refusal is not None:
-        refuse(turn, event, *refusal)
-        return
-    _make_room(turn, item)
-    turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
-    accept(turn, event, do.KeepItem(play.item, verified.envelope, item.due_at), then=ItemDurable(play.item))
-
-
-def _why_not_play(turn: Turn, item: Item, trusted_s: float) -> tuple[Reason, str] | None:
-    play = item.play
-    unsupported = _unsupported(play)
-    if unsupported:
-        return Reason.NOT_SUPPORTED, f"{unsupported} is not supported by this version"
-    unknown = [zone for zone in play.zones if zone not in turn.state.settings.zones] if play.zones else []
-    if unknown:
-        return Reason.UNKNOWN_ZONE, f"no zone {', '.join(unknown)} here; zones: {', '.join(turn.state.settings.zones)}"
-    if prog.find(turn.state.programme, play.item) is not None:
-        return Reason.DUPLICATE_ITEM, f"item {play.item} waits or plays already"
-    stops = [(iss, stop) for (name, iss), stop in turn.state.stops.items() if name == play.item]
-    if any(may_end(iss, stop.may, item) for iss, stop in stops):
-        return Reason.STOPPED, f"item {play.item} was stopped before it came"
-    if trusted_s > item.not_after:
-        return Reason.EXPIRED, "not_after has passed"
-    if len(turn.state.programme.waiting) >= prog.MAX_WAITING and _displaced_by(turn, item) is None:
-        return Reason.QUEUE_FULL, f"{prog.MAX_WAITING} items wait already"
-    return None
-
-
-def _displaced_by(turn: Turn, item: Item) -> Item | None:
-    """The last in a full queue, if it may give way: an emergency finds room whatever else was ordered."""
-    last = turn.state.programme.waiting[-1]
-    return last if item.play.kind is Kind.EMERGENCY and last.play.kind is not Kind.EMERGENCY else None
-
-
-def _make_room(turn: Turn, item: Item) -> None:
-    if len(turn.state.programme.waiting) < prog.MAX_WAITING:
-        return
-    displaced = _displaced_by(turn, item)
-    if displaced is not None:
-        told = f"displaced by emergency {item.play.item}: {prog.MAX_WAITING} items waited"
-        drop(turn, displaced.play.item, Outcome("missed", Reason.QUEUE_FULL, told))
-
-
-def _unsupported(play: Play) -> str:
-    """The member that this version cannot honour, or nothing: ignoring one would be a lie."""
-    if play.start_at is not UNSET:
-        return "start_at"
-    if play.repeat and play.repeat.count > 1:
-        return "repeat"
-    if play.chime:
-        return "chime"
-    if play.replaces:
-        return "replaces"
-    return "speech" if any(source.speech is not UNSET for source in play.sources) else ""
-
-
 # Stop ---------------------------------------------------------------------------------------------------------------
-
-
-def may_end(iss: str, may: frozenset[str], item: Item) -> bool:
-    """Whether a key could have ordered this item itself: else a stolen laptop silences the flood warning."""
-    return f"play.{item.play.kind}" in may and ("stop" in may or iss == item.verified.iss)
 
 
 def _stop(turn: Turn, event: ev.CommandVerified) -> None:
@@ -171,21 +124,44 @@ def _stop_one(turn: Turn, event: ev.CommandVerified, stop: Stop, name: str) -> N
 
 def _stop_unknown(turn: Turn, event: ev.CommandVerified, name: str) -> None:
     """Remembered until the stop's own `exp`: the late `play` will be refused."""
-    verified = event.verified
-    room = MAX_STOPS - (0 if _is_about_emergencies(verified) else RESERVED)
+    room = _room_for_stops(event.verified)
     if len(turn.state.stops) >= room:
         refuse(turn, event, Reason.QUEUE_FULL, f"{room} stops are remembered already")
         return
-    # Without the time no stop of an emergency is obeyed, not even before it comes.
+    accept(turn, event, _remember_stop(turn, event.verified, name), detail=f"item {name} is not here; remembered")
+
+
+def _room_for_stops(verified: VerifiedCommand) -> int:
+    return MAX_STOPS - (0 if _is_about_emergencies(verified) else RESERVED)
+
+
+def _remember_stop(turn: Turn, verified: VerifiedCommand, name: str) -> do.RememberStop:
+    """What waits under this name for the time may be ordered for longer than the stop lasts: so long it is remembered.
+
+    Without the time no stop of an emergency is obeyed, not even before it comes.
+    """
+    exp = max(verified.exp, *(exp for _, play, exp in unjudged.plays(turn) if play.item == name), 0)
     may = verified.may if turn.trusted_s is not None else verified.may - {"play.emergency"}
-    remembered = RememberedStop(may, verified.exp, verified.kids)
+    remembered = RememberedStop(may, exp, verified.kids)
     turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
-    write = do.RememberStop(name, verified.iss, tuple(sorted(may)), verified.exp, verified.kids)
-    accept(turn, event, write, detail=f"item {name} is not here; remembered")
+    return do.RememberStop(name, verified.iss, tuple(sorted(may)), exp, verified.kids)
+
+
+def _stop_unjudged(turn: Turn, verified: VerifiedCommand) -> tuple[list[do.RememberStop], list[str]]:
+    """Plays that wait for the time, as if each had been named: what was remembered, and the items that stay."""
+    ended, stayed = [], []
+    for owner, play, _ in unjudged.plays(turn):
+        emergency_stays = turn.trusted_s is None and play.kind is Kind.EMERGENCY
+        room = len(turn.state.stops) < _room_for_stops(verified)
+        if room and not emergency_stays and may_end_kind(verified.iss, verified.may, play.kind, owner):
+            ended.append(_remember_stop(turn, verified, play.item))
+        else:
+            stayed.append(play.item)
+    return ended, stayed
 
 
 def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
-    stayed = []
+    ended, stayed = _stop_unjudged(turn, event.verified)
     for name in prog.names(turn.state.programme)[::-1]:  # what waits first, so that nothing begins in between
         item = prog.find(turn.state.programme, name)
         assert item is not None
@@ -194,7 +170,7 @@ def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
             drop(turn, name, Outcome("stopped", Reason.STOPPED, stop.reason))
         else:
             stayed.append(name)
-    accept(turn, event, detail=f"stayed: {', '.join(stayed)}"[:200] if stayed else "")
+    accept(turn, event, *ended, detail=f"stayed: {', '.join(stayed)}"[:200] if stayed else "")
 
 
 # Time and reports --------------------------------------------------------------------------------------------------
@@ -231,7 +207,9 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
 
 
 _OBEY: Final[dict[type, Callable[[Turn, ev.CommandVerified], None]]] = {
-    Play: _play,
+    Play: plays.play,
+    Order: plays.order,
+    Prefetch: plays.prefetch,
     Stop: _stop,
     SetVolume: settings.set_volume,
     SetMute: settings.set_mute,

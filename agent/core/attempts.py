@@ -1,180 +1,297 @@
-"""The attempt at hand: opening its source, ending it, falling back to the next, and its record.
+"""Attempts: opening a source, leaving the air, ending, falling back to the next source, sounding again, and the record.
 
-Every change of the current attempt and of the amplifiers goes through here; `playout` decides when.
+Every change of an attempt goes through here; `playout` decides when.
 """
 
 from dataclasses import replace
 from typing import Final
 
-from agent.core import amplifier as amp
+from agent.core import items as its
+from agent.core import policing, zones
 from agent.core import programme as prog
-from agent.core.amplifier import Cue, Switch
-from agent.core.programme import Attempt, Item, Outcome, Stage
-from agent.core.records import gain_percent, play_record, zones_of
+from agent.core.items import SAMPLE_RATE, Attempt, Item, Outcome, Stage
+from agent.core.records import gain_percent, play_record
 from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages.reasons import Reason
-from agent.messages.sources import Builtin, File, Relay
+from agent.messages.sources import Builtin, File, Relay, Speech
 
 _NO_SOURCE_HELPS: Final = {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON, Reason.SOUND_CARD}
 """Of these another source would die as well."""
 
+RETRY_GAP_S: Final = 5
+"""Least pause before an item that is to sound again does so after a failure: a dead server is not asked for ever."""
 
-def drop(turn: Turn, name: str, outcome: Outcome) -> None:
-    """End the item of this name, whether it waits or sounds; silence first, the record follows."""
-    current = turn.state.programme.current
-    if current is not None and current.item.play.item == name:
-        end(turn, current, outcome)
-        return
-    item = prog.find(turn.state.programme, name)
-    if item is not None:
-        turn.state = replace(turn.state, programme=prog.without(turn.state.programme, name))
-        record(turn, item, outcome, None)
-
-
-def end(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
-    """End the current item for good: what sounds is silenced and its record waits for the card's last word."""
-    if attempt.stage is Stage.ENDING:
-        set_attempt(turn, replace(attempt, ending=outcome))
-    elif attempt.stage is Stage.SOUNDING:
-        turn.do(do.Silence(attempt.token))
-        set_attempt(turn, replace(prog.at_stage(attempt, Stage.ENDING, turn.now.mono_s), ending=outcome))
-    else:
-        finish(turn, attempt, outcome)
-
-
-def record(turn: Turn, item: Item, outcome: Outcome, attempt: Attempt | None) -> None:
-    """Store the one play record of this item, and forget its order in the same transaction."""
-    report = turn.report(play_record(turn, item, outcome, attempt))
-    turn.commit(report, do.ForgetItem(item.play.item))
-    reason = "" if outcome.reason is None else f" ({outcome.reason})"
-    detail = f": {outcome.detail}" if outcome.detail else ""
-    turn.log(f"item {item.play.item}: {outcome.result}{reason}{detail}")
-
-
-def set_gain(turn: Turn) -> None:
-    """Volume or mute has changed: the sounding item follows."""
-    current = turn.state.programme.current
-    if current is not None and current.stage is Stage.SOUNDING:
-        turn.do(do.SetGain(current.token, gain_percent(turn.state, current.item)))
+COMMON_GAP_S: Final = 1.0
+"""Least pause between soundings that began on a common instant: time to decode, so that all nodes are ready again."""
 
 
 def attempt_of(turn: Turn, token: int) -> Attempt | None:
-    """The current attempt if this news concerns it; stale news changes nothing."""
+    """The attempt that this news concerns; stale news changes nothing."""
+    return next((each for each in prog.attempts(turn.state.programme) if each.token == token), None)
+
+
+def set_attempt(turn: Turn, attempt: Attempt) -> None:
+    """The attempt at this item is now this one."""
+    turn.state = replace(turn.state, programme=prog.put(turn.state.programme, attempt))
+
+
+def is_on_air(turn: Turn, attempt: Attempt) -> bool:
+    """Whether it sounds, or is about to."""
     current = turn.state.programme.current
-    return current if current is not None and current.token == token else None
+    return current is not None and current.token == attempt.token
 
 
-def set_attempt(turn: Turn, attempt: Attempt | None) -> None:
-    """The current attempt is now this."""
-    turn.state = replace(turn.state, programme=replace(turn.state.programme, current=attempt))
+# Sources ------------------------------------------------------------------------------------------------------------
 
 
-def is_resting(turn: Turn, zone: str) -> bool:
-    """Whether the zone's minimum off time, or a fault, forbids wanting it."""
-    return amp.is_resting(turn.state.amplifiers[zone], turn.state.settings.zones[zone], turn.now.mono_s)
-
-
-def cue(turn: Turn, zone: str, given: Cue) -> None:
-    """Give a zone's amplifier its cue, and tell the relay what follows."""
-    amplifier, switch = amp.take(turn.state.amplifiers[zone], given, turn.now.mono_s)
-    turn.state = replace(turn.state, amplifiers={**turn.state.amplifiers, zone: amplifier})
-    if switch is not Switch.KEEP:
-        turn.do(do.SwitchRelay(zone, switch is Switch.ON))
-    turn.log(f"amplifier {zone}: {amplifier.mode} ({given})")
-
-
-def cut(turn: Turn, item: Item) -> None:
-    """Open the relays of an item that was silenced, also if another waits: who orders silence hears it at once."""
-    for zone in zones_of(turn.state, item):
-        if amp.takes(turn.state.amplifiers[zone], Cue.CUT):
-            cue(turn, zone, Cue.CUT)
-
-
-def cut_all(turn: Turn) -> None:
-    """Open every relay that is closed."""
-    for zone, amplifier in turn.state.amplifiers.items():
-        if amp.takes(amplifier, Cue.CUT):
-            cue(turn, zone, Cue.CUT)
-
-
-def open_source(turn: Turn) -> None:
-    """Ask for the current source's bytes, and for the card, which takes its time."""
-    attempt = turn.state.programme.current
-    assert attempt is not None
-    if not turn.state.card_wanted:
-        turn.do(do.OpenCard())
-        turn.state = replace(turn.state, card_wanted=True)
-    match attempt.item.play.sources[attempt.source].only:
+def open_source(turn: Turn, attempt: Attempt) -> None:
+    """Ask for the present source's bytes, and for the card, which takes its time."""
+    want_card(turn)
+    match attempt.item.play.sources[attempt.item.source].only:
         case File() as file:
             turn.do(do.FetchFile(attempt.token, file))
         case Relay() as relay:
             turn.do(do.OpenStream(attempt.token, relay))
+        case Speech() as speech:
+            turn.do(do.Speak(attempt.token, speech))
         case Builtin(name=name):
-            set_attempt(turn, replace(attempt, stage=Stage.FETCHED, media=do.MediaBuiltin(name)))
-        case _:
-            end_source(turn, attempt, Outcome("failed", Reason.NOT_SUPPORTED, "speech is not supported yet"))
+            fetched = its.at_stage(attempt, Stage.FETCHED, turn.now.mono_s)
+            set_attempt(turn, replace(fetched, media=do.MediaBuiltin(name)))
 
 
-def _release_source(turn: Turn, attempt: Attempt) -> None:
+def want_card(turn: Turn) -> None:
+    """Let the card run silence."""
+    if not turn.state.card_wanted:
+        turn.do(do.OpenCard())
+        turn.state = replace(turn.state, card_wanted=True)
+
+
+def _release(turn: Turn, attempt: Attempt) -> None:
+    if attempt.stage in {Stage.DECODING, Stage.READY, Stage.HOLDING, Stage.HELD}:
+        turn.do(do.Silence(attempt.token))
     turn.do(do.EndDecoding(attempt.token), do.CancelFetch(attempt.token))
     if attempt.stage is Stage.FETCHED and isinstance(attempt.media, do.MediaPipe):
         turn.do(do.ClosePipe(attempt.media.fd))
 
 
+def _try(turn: Turn, attempt: Attempt, source: int) -> None:
+    programme, fresh = prog.again(turn.state.programme, attempt, source, turn.now.mono_s)
+    turn.state = replace(turn.state, programme=programme)
+    open_source(turn, fresh)
+
+
 def wait_undecoded(turn: Turn, attempt: Attempt) -> None:
-    """Disk or card are slow: give the lane back before it overflows, and decode anew."""
+    """Disk or card are slow: give the lane back before it overflows, and decode anew. What was held stays as it is."""
     waited_s = turn.now.mono_s - attempt.began_s
-    if not turn.state.card_open and waited_s >= prog.CARD_WAIT_S:
+    if is_on_air(turn, attempt) and not turn.state.card_open and waited_s >= its.CARD_WAIT_S:
         finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault or "it does not open"))
+    elif attempt.kept:
+        set_attempt(turn, replace(attempt, since_s=turn.now.mono_s))
+    else:
+        _release(turn, attempt)
+        _try(turn, attempt, attempt.item.source)
+
+
+# Leaving the air ----------------------------------------------------------------------------------------------------
+
+
+def give_way(turn: Turn, attempt: Attempt) -> None:
+    """The air is another's: what sounds is held, what does not yet sound waits as if it had not begun."""
+    attempt = _off_air(turn, attempt)
+    if attempt.item.play.resume is False and not attempt.item.is_emergency:
+        turn.state = replace(turn.state, programme=replace(turn.state.programme, current=None))
+        end_aside(turn, attempt, Outcome("stopped", Reason.PRE_EMPTED))
+    elif attempt.stage is Stage.SOUNDING:
+        turn.do(do.Hold(attempt.token), do.PauseDecoding(attempt.token))
+        _move_aside(turn, its.at_stage(attempt, Stage.HOLDING, turn.now.mono_s))
+    else:
+        put_back(turn, attempt)
+
+
+def end_aside(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
+    """It ends, and does not keep the air until the card has said its last word of it."""
+    if attempt.stage is not Stage.SOUNDING:
+        finish(turn, attempt, outcome)
         return
     turn.do(do.Silence(attempt.token))
-    _release_source(turn, attempt)
-    turn.state = replace(
-        turn.state, programme=prog.again(turn.state.programme, attempt, attempt.source, turn.now.mono_s)
-    )
-    open_source(turn)
+    ending = its.at_stage(_off_air(turn, attempt), Stage.ENDING, turn.now.mono_s)
+    _move_aside(turn, replace(ending, ending=outcome, relay_cut=True))
+
+
+def _move_aside(turn: Turn, attempt: Attempt) -> None:
+    programme = prog.remove(turn.state.programme, attempt)
+    turn.state = replace(turn.state, programme=replace(programme, aside=(*programme.aside, attempt)))
+
+
+def put_back(turn: Turn, attempt: Attempt) -> None:
+    """Into the queue, ahead of its kind, its source given back: it will be begun anew where it was."""
+    _release(turn, attempt)
+    item = attempt.item
+    start_s = None if item.started_at is not None else item.start_s
+    back = replace(item, pre_empted=True, start_s=start_s)
+    turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), back))
+
+
+def held(turn: Turn, attempt: Attempt) -> None:
+    """It is silent. A relay goes on without us, and of decoders only so many are kept."""
+    attempt = replace(attempt, item=replace(attempt.item, start_s=None))
+    set_attempt(turn, its.at_stage(attempt, Stage.HELD, turn.now.mono_s))
+    if attempt.ending is not None:
+        finish(turn, attempt, attempt.ending)
+    elif attempt.item.samples_left <= 0:
+        sounding_over(turn, attempt, Outcome("played", Reason.MAX_DURATION))
+    elif attempt.item.is_live or attempt.broken is not None:
+        put_back(turn, attempt)
+    else:
+        kept = [each for each in turn.state.programme.aside if each.stage is Stage.HELD]
+        for each in kept[: len(kept) - prog.MAX_HELD]:
+            put_back(turn, each)
+
+
+def _off_air(turn: Turn, attempt: Attempt) -> Attempt:
+    """The same with what the amplifier was on for it; off the air already, nothing changes."""
+    if not is_on_air(turn, attempt):
+        return attempt
+    on_s = attempt.item.amplifier_on_s + zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
+    item = replace(attempt.item, amplifier_on_s=on_s, off_air_s=turn.now.mono_s)
+    return replace(attempt, item=item, amplifier_base_s=zones.energised_s(turn, item))
+
+
+# The end ------------------------------------------------------------------------------------------------------------
+
+
+def drop(turn: Turn, name: str, outcome: Outcome) -> None:
+    """End the item of this name, whether it waits or sounds; silence first, the record follows."""
+    attempt = prog.find_attempt(turn.state.programme, name)
+    if attempt is not None:
+        end(turn, attempt, outcome)
+        return
+    item = prog.find(turn.state.programme, name)
+    if item is not None:
+        turn.state = replace(turn.state, programme=prog.without(turn.state.programme, name))
+        record(turn, item, outcome)
+
+
+def withdraw(turn: Turn, name: str) -> None:
+    """It is as if it had not been ordered: it has not sounded, and leaves no record."""
+    attempt = prog.find_attempt(turn.state.programme, name)
+    if attempt is not None:
+        _release(turn, attempt)
+        turn.state = replace(turn.state, programme=prog.remove(turn.state.programme, attempt))
+    turn.state = replace(turn.state, programme=prog.without(turn.state.programme, name))
+    turn.commit(do.ForgetItem(name))  # an earlier one of this name may not have been forgotten for its sake
+
+
+def end(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
+    """End the item for good: what sounds is silenced and its record waits for the card's last word."""
+    if attempt.stage in {Stage.ENDING, Stage.HOLDING}:
+        set_attempt(turn, replace(attempt, ending=outcome))
+    elif attempt.stage is Stage.SOUNDING:
+        turn.do(do.Silence(attempt.token))
+        set_attempt(turn, replace(its.at_stage(attempt, Stage.ENDING, turn.now.mono_s), ending=outcome))
+    else:
+        finish(turn, attempt, outcome)
 
 
 def end_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """This source has failed: silence what sounds of it, then the next source, or the item's end."""
     if attempt.stage is Stage.SOUNDING:
         turn.do(do.Silence(attempt.token))
-        set_attempt(
-            turn, replace(prog.at_stage(attempt, Stage.ENDING, turn.now.mono_s), ending=outcome, relay_cut=True)
-        )
+        ending = its.at_stage(attempt, Stage.ENDING, turn.now.mono_s)
+        set_attempt(turn, replace(ending, ending=outcome, relay_cut=True))
     else:
         conclude(turn, attempt, outcome)
 
 
+def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
+    """After a failure the next source, if there is one and time for it; otherwise this sounding is over."""
+    following = attempt.item.source + 1
+    fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
+    if not fallback:
+        finish(turn, attempt, outcome)
+    elif following >= len(attempt.item.play.sources) or attempt.item.samples_left <= 0:
+        sounding_over(turn, attempt, outcome)
+    else:
+        turn.warn(f"item {attempt.name}: source {following} failed ({outcome.reason}): {outcome.detail}")
+        turn.do(do.Silence(attempt.token))
+        _release(turn, attempt)
+        _try(turn, attempt, following)
+
+
+def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
+    """It sounds again where it is to, after its pause; otherwise the item is over."""
+    item = attempt.item
+    if item.round + 1 >= item.repeat.count:
+        finish(turn, attempt, outcome)
+        return
+    _release(turn, attempt)
+    item = _off_air(turn, attempt).item
+    gap_s = max(item.repeat.gap_s, RETRY_GAP_S if outcome.result == "failed" else 0)
+    following = replace(
+        item,
+        round=item.round + 1,
+        source=0,
+        sounded=0,
+        from_s=0.0,
+        pre_empted=False,
+        start_s=_next_start_s(turn, attempt, gap_s),
+        not_before_s=turn.now.mono_s + gap_s,
+    )
+    if following.start_s is not None:
+        following = replace(following, not_before_s=float("-inf"))
+    turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), following))
+    turn.log(f"item {attempt.name}: sounding {item.round + 1} of {item.repeat.count} is over")
+
+
+def _next_start_s(turn: Turn, attempt: Attempt, gap_s: float) -> float | None:
+    """Nodes that began together go on together: the next sounding is counted from the end of this one."""
+    offset_s = turn.state.timekeeping.offset_s
+    if attempt.at_mono_s is None or attempt.item.start_s is None or offset_s is None:
+        return None
+    end_s = attempt.at_mono_s + attempt.item.sounded / SAMPLE_RATE - turn.start_offset_s
+    return end_s + max(gap_s, COMMON_GAP_S) + offset_s
+
+
 def give_up_card(turn: Turn, attempt: Attempt) -> None:
     """The card says nothing any more: open all relays, end the item, and ask for the card anew when it is needed."""
-    end(turn, attempt, Outcome("failed", Reason.SOUND_CARD, f"the card has not moved for {prog.FIRST_SOUND_S} s"))
-    cut_all(turn)
+    end(turn, attempt, Outcome("failed", Reason.SOUND_CARD, f"the card has not moved for {its.FIRST_SOUND_S} s"))
+    zones.cut_all(turn)
     turn.do(do.CloseCard())
     turn.state = replace(turn.state, card_wanted=False, card_open=False, card_fault="it hangs")
 
 
-def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
-    """After a failure the next source, if there is one and time for it; otherwise the item ends."""
-    following = attempt.source + 1
-    fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
-    if not fallback or following >= len(attempt.item.play.sources) or attempt.item.samples_left <= 0:
-        finish(turn, attempt, outcome)
-        return
-    turn.warn(f"item {attempt.item.play.item}: source {following} failed ({outcome.reason}): {outcome.detail}")
-    turn.do(do.Silence(attempt.token))
-    _release_source(turn, attempt)
-    turn.state = replace(turn.state, programme=prog.again(turn.state.programme, attempt, following, turn.now.mono_s))
-    open_source(turn)
-
-
 def finish(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """The item is over: its lane and source are given back, its record is stored."""
-    if attempt.stage in {Stage.DECODING, Stage.READY}:
-        turn.do(do.Silence(attempt.token))
-    _release_source(turn, attempt)
+    _release(turn, attempt)
+    attempt = _off_air(turn, attempt)
+    turn.state = replace(turn.state, programme=prog.remove(turn.state.programme, attempt))
     if outcome.result == "stopped":
-        cut(turn, attempt.item)
-    set_attempt(turn, None)
-    record(turn, attempt.item, outcome, attempt)
+        zones.cut(turn, attempt.item)
+    record(turn, attempt.item, outcome)
+
+
+def record(turn: Turn, item: Item, outcome: Outcome) -> None:
+    """Store the one play record of this item, and forget its order in the same transaction."""
+    name = item.play.item
+    over = do.ForgetItem(name) if item.slot_until is None else do.SettleSlot(item.verified.iss, name, item.slot_until)
+    orders = () if item.durable or item.slot_until is not None else (_remembered(item),)
+    turn.commit(turn.report(play_record(turn, item, outcome)), over, *orders, *policing.kept(turn))
+    reason = "" if outcome.reason is None else f" ({outcome.reason})"
+    detail = f": {outcome.detail}" if outcome.detail else ""
+    turn.log(f"item {name}: {outcome.result}{reason}{detail}")
+
+
+def _remembered(item: Item) -> do.RememberCommand:
+    """Its order is not on the disk, and perhaps never will be: a copy of it must not sound once more."""
+    return do.RememberCommand(item.verified.iss, item.verified.jti, item.verified.exp)
+
+
+def set_gain(turn: Turn) -> None:
+    """Volume, mute or a ceiling has changed: the sounding item follows."""
+    current = turn.state.programme.current
+    if current is not None and current.stage is Stage.SOUNDING:
+        gain = gain_percent(turn.state, current.item, turn.trusted_s)
+        if gain != current.gain_percent:
+            turn.do(do.SetGain(current.token, gain))
+            set_attempt(turn, replace(current, gain_percent=gain))

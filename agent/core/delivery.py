@@ -10,18 +10,17 @@ from agent.core import attempts, documents, trusting
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
+from agent.core import refusals as ref
 from agent.core import timekeeping as tk
 from agent.core.copies import acknowledge
 from agent.core.heartbeat import publish_state
-from agent.core.pending import Consequence, DocumentInForce, ItemDurable, Pending, SettingInForce, TrustInForce
-from agent.core.programme import Outcome
+from agent.core.items import Item
+from agent.core.pending import DocumentInForce, ItemDurable, Pending, SettingInForce, TrustInForce
 from agent.core.settings import apply_setting
 from agent.core.state import COMMIT_RETRY_S, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, PlayRecord
-from agent.messages.words import Kind
 
 MAX_RECEIVED: Final = 64
 """Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
@@ -29,7 +28,9 @@ MAX_RECEIVED: Final = 64
 
 def send_reports(turn: Turn) -> None:
     """Read the next reports from the store as far as the window allows."""
-    turn.state = replace(turn.state, outbox=box.resend_due(turn.state.outbox, turn.now.mono_s))
+    due = box.resend_due(turn.state.outbox, turn.now.mono_s)
+    if due is not turn.state.outbox:
+        turn.state = replace(turn.state, outbox=due)
     if len(turn.state.outbox.received) >= MAX_RECEIVED:
         turn.commit()
     outbox = turn.state.outbox
@@ -90,37 +91,41 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
-    turn.state = replace(turn.state, pending=left, outbox=box.stored(turn.state.outbox))
+    told = any(isinstance(write, do.AppendReport) for write in pending.writes)
+    turn.state = replace(turn.state, pending=left, outbox=box.stored(turn.state.outbox) if told else turn.state.outbox)
     for write in pending.writes:
         if isinstance(write, do.AppendReport) and isinstance(write.claims.report, PlayRecord):
             turn.log(f"item {write.claims.report.item}: play record stored as report {write.claims.seq}")
     acknowledge(turn, pending)
     match pending.then:
-        case ItemDurable(name):
-            turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, name))
+        case ItemDurable(name, jti):
+            turn.state = replace(turn.state, programme=prog.mark_durable(turn.state.programme, name, jti))
         case SettingInForce(name, setting):
             apply_setting(turn, name, setting)
         case TrustInForce(document):
             trusting.come_into_force(turn, document)
-        case DocumentInForce(key, kept):
-            documents.come_into_force(turn, key, kept)
+        case DocumentInForce():
+            documents.come_into_force(turn, pending.then)
 
 
 def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
-    """Records are tried again until they are stored. A command is as if it had not come: the broker brings it again."""
+    """Records are tried again until they are stored. A command is as if it had not come: the broker brings it again.
+
+    Not so an emergency, and not what is over by now, or was judged: its record is on its way, or its outcome.
+    """
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
     turn.state = replace(turn.state, pending=left)
     turn.warn(f"not stored: {event.detail}")
-    if pending.again or _is_emergency(turn, pending.then):
+    if pending.again or _is_owed(turn, pending):
         retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
         turn.state = replace(turn.state, failed_commits=(*turn.state.failed_commits, retry))
         return
     _forget(turn, pending)
     if isinstance(pending.then, ItemDurable):
-        attempts.drop(turn, pending.then.item, Outcome("failed", Reason.STORAGE, event.detail))
+        attempts.withdraw(turn, pending.then.item)
     if isinstance(pending.then, TrustInForce):
         trusting.go_on_without(turn)
     if pending.delivery is not None:
@@ -135,8 +140,22 @@ def retry_commits(turn: Turn) -> None:
     left = tuple(each for each in turn.state.failed_commits if each not in due)
     turn.state = replace(turn.state, failed_commits=left)
     for _, pending in due:
-        writes = tuple(write for write in pending.writes if not _is_over(turn, write))
+        writes = tuple(_as_of_now(turn, write) for write in pending.writes if not _is_over(turn, write))
         turn.commit(*writes, delivery=pending.delivery, then=pending.then, copies=pending.copies)
+
+
+def _as_of_now(turn: Turn, write: do.Write) -> do.Write:
+    """What the node knows of the time has no `iat` to order it: written late, it is written as it is now."""
+    timekeeping = turn.state.timekeeping
+    match write:
+        case do.KeepSetting("floor"):
+            return replace(write, value=timekeeping.floor_s)
+        case do.KeepSetting("forgotten"):
+            return replace(write, value=timekeeping.forgotten_s)
+        case do.KeepSetting("mark") if timekeeping.mark_s is not None:
+            return replace(write, value=timekeeping.mark_s)
+        case _:
+            return write
 
 
 def _is_over(turn: Turn, write: do.Write) -> bool:
@@ -150,11 +169,30 @@ def _is_over(turn: Turn, write: do.Write) -> bool:
             return kept is not None and version < kept.version
         case do.EndDocument(sort, iss):
             return turn.state.documents[sort, iss].verified is not None
-        case do.KeepItem(name) | do.MarkStarted(name):
-            item = prog.find(turn.state.programme, name)
-            return item is None or (isinstance(write, do.KeepItem) and write.envelope != item.verified.envelope)
+        case do.KeepSlot(_, name):
+            return prog.find(turn.state.programme, name) is None
+        case do.KeepUnjudged():
+            return _is_judged(turn, write)
+        case do.KeepItem(name) | do.MarkStarted(name) | do.ForgetItem(name):
+            return _is_of_another(write, prog.find(turn.state.programme, name))
         case _:
             return False
+
+
+def _is_of_another(write: do.KeepItem | do.MarkStarted | do.ForgetItem, item: Item | None) -> bool:
+    """Whether the item that has this name by now, if one has, is not the one that was written about."""
+    match write:
+        case do.KeepItem(envelope=envelope):
+            return item is None or envelope != item.verified.envelope
+        case do.MarkStarted(started_at=started_at):
+            return item is None or started_at != item.started_at
+        case do.ForgetItem():
+            return item is not None and item.slot_until is None
+
+
+def _is_judged(turn: Turn, write: do.Write) -> bool:
+    """Whether it waited for the time, and the time came before the disk had it."""
+    return isinstance(write, do.KeepUnjudged) and (write.iss, write.jti) not in turn.state.unjudged
 
 
 def _forget(turn: Turn, pending: Pending) -> None:
@@ -172,6 +210,25 @@ def _forget(turn: Turn, pending: Pending) -> None:
         refusals=replace(state.refusals, answered=answered),
         outbox=box.not_stored(state.outbox, len(reports)),
     )
+    _take_back(turn, pending)
+
+
+def _take_back(turn: Turn, pending: Pending) -> None:
+    """What had only come along on it: the alarm's counts, deletions, the floor."""
+    aboard, state = pending.aboard, turn.state
+    if aboard is None:
+        return
+    kept_s = aboard.kept_s if any(_is_floor(write) for write in pending.writes) else state.timekeeping.kept_s
+    turn.state = replace(
+        state,
+        refusals=ref.taken_back(state.refusals, aboard.unproven),
+        outbox=box.not_removed(state.outbox, aboard.removed),
+        timekeeping=replace(state.timekeeping, kept_s=kept_s),
+    )
+
+
+def _is_floor(write: do.Write) -> bool:
+    return isinstance(write, do.KeepSetting) and write.name == "floor"
 
 
 def _ask_again(turn: Turn) -> None:
@@ -181,6 +238,9 @@ def _ask_again(turn: Turn) -> None:
         turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")
 
 
-def _is_emergency(turn: Turn, then: Consequence | None) -> bool:
-    item = prog.find(turn.state.programme, then.item) if isinstance(then, ItemDurable) else None
-    return item is not None and item.play.kind is Kind.EMERGENCY
+def _is_owed(turn: Turn, pending: Pending) -> bool:
+    then = pending.then
+    if not isinstance(then, ItemDurable):
+        return any(_is_judged(turn, write) for write in pending.writes)
+    item = prog.find_ordered(turn.state.programme, then.item, then.jti)
+    return item is None or item.is_emergency

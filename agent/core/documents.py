@@ -1,13 +1,13 @@
 """Each authority's schedule and policy: which version may follow, and what today's keys no longer bear (protocol 4, 6).
 
 Versions are counted per authority, and outlive a revocation: whoever recorded last year's timetable cannot bring it
-back. What the documents say is not asked here.
+back. What the documents say is asked in `schedule` and `policing`.
 """
 
 from dataclasses import replace
 from typing import Final
 
-from agent.core import answers
+from agent.core import answers, schedule
 from agent.core.pending import DocumentInForce, DocumentKey, KeptDocument
 from agent.core.state import State, Turn, being_stored
 from agent.messages import effects as do
@@ -18,12 +18,6 @@ from agent.messages.reports import DocumentSeen
 
 MAX_AUTHORITIES: Final = 16
 """Authorities with a schedule, and as many with a policy: at 256 KiB each 8 MiB of memory and card."""
-
-NOT_APPLIED: Final[dict[ev.DocumentType, str]] = {
-    "set_schedule": "kept; this version does not play schedules yet",
-    "set_policy": "kept; this version does not apply policies yet",
-}
-"""Said in the outcome: an officer must not believe that the village sleeps undisturbed."""
 
 
 def set_document(turn: Turn, event: ev.CommandVerified) -> None:
@@ -39,22 +33,24 @@ def set_document(turn: Turn, event: ev.CommandVerified) -> None:
         return
     kept = KeptDocument(command.version, verified.iat, fingerprint(command), verified)
     write = do.KeepDocument(*key, kept.version, kept.iat, kept.sha256, verified.envelope)
-    answers.accept(turn, event, write, then=DocumentInForce(key, kept), detail=NOT_APPLIED[sort])
+    awaited = DocumentInForce(key, kept, turn.state.trust.document.version)
+    answers.accept(turn, event, write, then=awaited)
 
 
-def come_into_force(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
-    """The document is on the disk, instead of the one before; unless its keys were removed while it was stored.
+def come_into_force(turn: Turn, stored: DocumentInForce) -> None:
+    """The document is on the disk, instead of the one before. Where the keys changed meanwhile, it is judged by them.
 
     One that could not be stored at first may come after its successor: it does not replace it.
     """
+    key, kept = stored.key, stored.kept
     before = turn.state.documents.get(key)
     if before is not None and before.version > kept.version:
         return
     _keep(turn, key, kept)
     turn.log(f"{key[0]} version {kept.version} of {key[1]!r} is in force, SHA-256 {kept.sha256}")
-    known = {trusted.kid for trusted in turn.state.trust.document.keys}
-    if kept.verified is not None and not known.issuperset(kept.verified.kids):
-        _end(turn, key, kept, "its key was removed while it was stored")
+    trust = turn.state.trust.document
+    if kept.verified is not None and trust.version != stored.trust_version:
+        turn.do(do.TakeTrust(trust, ((key, kept.verified.envelope),)))
 
 
 def take_up(turn: Turn, found: ev.RestoredDocument) -> None:
@@ -123,6 +119,8 @@ def _with_those_being_stored(state: State) -> dict[DocumentKey, KeptDocument]:
 
 def _keep(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
     turn.state = replace(turn.state, documents={**turn.state.documents, key: kept})
+    if key[0] == "set_schedule":
+        schedule.changed(turn, key[1])
 
 
 def _end(turn: Turn, key: DocumentKey, kept: KeptDocument, detail: str) -> None:

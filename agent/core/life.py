@@ -1,14 +1,15 @@
 """Beginning and end: what the store remembers is taken up, and the amplifier is off however it ends."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
-from agent.core import attempts, documents
+from agent.core import attempts, documents, schedule, zones
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.answers import forget_stops_of_removed_keys
 from agent.core.heartbeat import describe, publish_state
+from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
-from agent.core.programme import Item, Outcome
+from agent.core.policy import Ledger
 from agent.core.settings import judge_dates
 from agent.core.state import RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
@@ -40,9 +41,12 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
         stops={(stop.item, stop.iss): RememberedStop(frozenset(stop.may), stop.exp, stop.kids) for stop in event.stops},
         unjudged={
-            (each.iss, each.jti): Unjudged(number, each.emergency, each.envelope)
+            (each.stored.iss, each.stored.jti): Unjudged(
+                number, each.stored.emergency, each.stored.envelope, each.play, each.exp
+            )
             for number, each in enumerate(event.unjudged)
         },
+        ledger=Ledger() if event.ledger is None else Ledger(*astuple(event.ledger)),
         status_due_s=turn.now.mono_s,
     )
     forget_stops_of_removed_keys(turn)
@@ -51,6 +55,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         _take_up(turn, restored)
     for found in event.documents:
         documents.take_up(turn, found)
+    for slot in event.slots:
+        schedule.take_up(turn, slot)
     _announce(turn)
 
 
@@ -63,12 +69,13 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         due_at=restored.accepted_at,
         ordered_s=turn.now.mono_s,
         durable=True,
+        start_s=play.start_at if isinstance(play.start_at, int) else None,
         started_at=restored.started_at,
     )
     if restored.revoked:
-        attempts.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked), None)
+        attempts.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
     elif restored.started_at is not None:
-        attempts.record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"), None)
+        attempts.record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"))
     else:
         turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
 
@@ -94,7 +101,7 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
         return
     for name in prog.names(turn.state.programme)[::-1]:
         attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
-    attempts.cut_all(turn)
+    zones.cut_all(turn)
     turn.do(do.Answer(event.token, b"amplifier off\n"))
 
 

@@ -5,12 +5,24 @@ News of an attempt that is over (a stale token) changes nothing.
 
 from dataclasses import replace
 
-from agent.core import programme as prog
+from agent.core import items as its
+from agent.core import policing, prefetching
 from agent.core.amplifier import Cue
-from agent.core.attempts import attempt_of, conclude, cue, end, end_source, finish, set_attempt
-from agent.core.programme import Attempt, Outcome, Stage
+from agent.core.attempts import (
+    attempt_of,
+    conclude,
+    end,
+    end_source,
+    finish,
+    held,
+    put_back,
+    set_attempt,
+    sounding_over,
+)
+from agent.core.items import Attempt, Outcome, Stage
 from agent.core.records import gain_percent, zones_of
 from agent.core.state import Turn
+from agent.core.zones import cue
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason
@@ -20,21 +32,31 @@ from agent.messages.sources import Relay
 def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
     """The bytes are there: keep them until the amplifier may be wanted."""
     attempt = attempt_of(turn, event.token)
+    if attempt is None and prefetching.on_news(turn, event):
+        return
     if attempt is None or attempt.stage is not Stage.FETCHING:
         if isinstance(event, ev.StreamReady):
             turn.do(do.ClosePipe(event.fd))
         return
-    media: prog.Media
+    media: its.Media
     media = do.MediaFile(event.path) if isinstance(event, ev.FileReady) else do.MediaPipe(event.fd, event.head)
-    set_attempt(turn, replace(prog.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
+    set_attempt(turn, replace(its.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
 
 
 def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
     """The source gives nothing (more). What a stream gave is heard first; then the next source, or the end."""
     attempt = attempt_of(turn, event.token)
-    if attempt is None or attempt.stage is Stage.ENDING:
+    if attempt is None:
+        prefetching.on_news(turn, event)
+        return
+    if attempt.stage in {Stage.ENDING, Stage.HOLDING}:
+        return
+    if attempt.stage is Stage.HELD:
+        put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
+    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.started_at is None:
+        outcome = Outcome("missed", Reason.TOO_LATE, "joining late, nothing of it was left")
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
     ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
     if (ended_early or ran_dry) and attempt.starved_s is None:
@@ -47,7 +69,7 @@ def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
     """It could sound now."""
     attempt = attempt_of(turn, event.token)
     if attempt is not None and attempt.stage is Stage.DECODING:
-        set_attempt(turn, prog.at_stage(attempt, Stage.READY, turn.now.mono_s))
+        set_attempt(turn, its.at_stage(attempt, Stage.READY, turn.now.mono_s))
 
 
 def on_started(turn: Turn, event: ev.SoundStarted) -> None:
@@ -72,12 +94,12 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
     if attempt is None:
         return
     if isinstance(event, ev.SoundAdvanced):
-        set_attempt(turn, prog.moving(attempt, turn.now.mono_s))
+        set_attempt(turn, its.moving(attempt, turn.now.mono_s))
         return
     if isinstance(event, ev.SoundFlowed):
-        set_attempt(turn, prog.flowing(attempt, turn.now.mono_s))
+        set_attempt(turn, its.flowing(attempt, turn.now.mono_s))
         return
-    set_attempt(turn, prog.starving(attempt, event.at_mono_s))
+    set_attempt(turn, its.starving(attempt, event.at_mono_s))
     if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
 
@@ -88,17 +110,32 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     if attempt is None:
         return
     left = attempt.item.samples_left
-    item = replace(attempt.item, heard=(*attempt.item.heard, event.loudness))
-    attempt = replace(attempt, item=item)
-    set_attempt(turn, attempt)
-    if attempt.ending is not None:
+    attempt = _count(turn, attempt, event.loudness)
+    if attempt.stage is Stage.HOLDING and not event.complete and attempt.ending is None:
+        put_back(turn, attempt)  # asked to sound, it had not yet begun
+    elif attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
     elif event.complete and attempt.broken is not None and attempt.broken.reason is not Reason.STREAM_ENDED:
         conclude(turn, attempt, attempt.broken)
     elif event.complete or event.loudness.samples >= left:
-        finish(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
+        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
     else:
         finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault))
+
+
+def on_held(turn: Turn, event: ev.SoundHeld) -> None:
+    """It is silent, and keeps the rest."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is not None and attempt.stage is Stage.HOLDING:
+        held(turn, _count(turn, attempt, event.loudness))
+
+
+def _count(turn: Turn, attempt: Attempt, loudness: ev.Loudness) -> Attempt:
+    """So much of it has left the card: for its record, its bounds and the caps."""
+    attempt = its.heard(attempt, loudness)
+    set_attempt(turn, attempt)
+    policing.book(turn, attempt.item, loudness)
+    return attempt
 
 
 def on_card(turn: Turn, event: ev.CardOpened | ev.CardFailed) -> None:
@@ -120,11 +157,11 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
 
 
 def _reason_of_end(turn: Turn, attempt: Attempt, *, complete: bool) -> Reason | None:
-    if gain_percent(turn.state, attempt.item) == 0:
+    if gain_percent(turn.state, attempt.item, turn.trusted_s) == 0:
         return Reason.MUTED
     if all(part.peak_dbfs is None for part in attempt.item.heard):
         return Reason.SILENT
     if not complete:
         return Reason.MAX_DURATION
-    relayed = isinstance(attempt.item.play.sources[attempt.source].only, Relay)
+    relayed = isinstance(attempt.item.play.sources[attempt.item.source].only, Relay)
     return Reason.STREAM_ENDED if relayed else None

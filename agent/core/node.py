@@ -9,15 +9,13 @@ from typing import Any, Final
 
 from agent.core import amplifier as amp
 from agent.core import connection as conn
-from agent.core import delivery, life, news, trusting, unjudged
+from agent.core import deadlines, delivery, life, news, prefetching, schedule, trusting, unjudged
 from agent.core import outbox as box
-from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.admission import on_verified
 from agent.core.heartbeat import beat, on_vitals, publish_state, tell_status, will
 from agent.core.pending import Setting
 from agent.core.playout import advance
-from agent.core.programme import Stage
 from agent.core.settings import judge_dates
 from agent.core.state import NodeSettings, State, Trust, Turn
 from agent.messages import effects as do
@@ -92,28 +90,11 @@ def next_deadline(state: State, now: ev.Now) -> float | None:
             amp.deadline(amplifier, state.settings.zones[zone], now.mono_s)
             for zone, amplifier in state.amplifiers.items()
         ),
-        *_programme_deadlines(state, now.mono_s),
+        *deadlines.of_programme(state, now),
     ]
     if state.timekeeping.offset_s is None:
         instants.append(now.mono_s + CLOCK_LOOK_S)
     return min((instant for instant in instants if instant is not None), default=None)
-
-
-def _programme_deadlines(state: State, at_s: float) -> list[float | None]:
-    instants: list[float | None] = []
-    current = state.programme.current
-    items = list(state.programme.waiting)
-    if current is not None:
-        instants.append(prog.limit_s(current))
-        patience_s = current.item.ordered_s + prog.EMERGENCY_COMMIT_WAIT_S
-        if not current.item.durable and at_s < patience_s:
-            instants.append(patience_s)
-        if current.stage is not Stage.ENDING:
-            items.append(current.item)
-    offset_s = state.timekeeping.offset_s
-    if offset_s is not None:
-        instants.extend(item.not_after - offset_s + 0.001 for item in items)
-    return instants
 
 
 # Every turn ---------------------------------------------------------------------------------------------------------
@@ -178,6 +159,8 @@ def _run_due(turn: Turn) -> None:
     if tk.is_floor_due(turn.state.timekeeping):
         turn.commit()
     delivery.retry_commits(turn)
+    schedule.run_due(turn)
+    prefetching.run_due(turn)
 
 
 # Events -------------------------------------------------------------------------------------------------------------
@@ -207,6 +190,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.SoundStarved: news.on_flow,
     ev.SoundFlowed: news.on_flow,
     ev.SoundEnded: news.on_ended,
+    ev.SoundHeld: news.on_held,
     ev.ClockFound: _on_clock_found,
     ev.RelayFailed: news.on_relay_failed,
     ev.VitalsMeasured: on_vitals,

@@ -45,6 +45,11 @@ def not_stored(outbox: Outbox, reports: int) -> Outbox:
     return replace(outbox, waiting=outbox.waiting - reports)
 
 
+def not_removed(outbox: Outbox, seqs: tuple[int, ...]) -> Outbox:
+    """The transaction that was to remove these failed: the next one does."""
+    return replace(outbox, received=(*seqs, *outbox.received))
+
+
 def stored(outbox: Outbox) -> Outbox:
     """The store holds reports that may not have been read yet."""
     return replace(outbox, more=True)

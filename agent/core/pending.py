@@ -1,6 +1,7 @@
 """What waits for a transaction, and what follows once it is on the disk (persist, then acknowledge, then act)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.effects import Write
@@ -32,9 +33,10 @@ class KeptDocument:
 
 @dataclass(frozen=True, slots=True)
 class ItemDurable:
-    """The item may sound."""
+    """The item may sound: the one of this order (`jti`), not another that has its name by now."""
 
     item: str
+    jti: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,26 @@ class TrustInForce:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInForce:
-    """The authority's schedule or policy is this one."""
+    """The authority's schedule or policy is this one, which was judged by the trust document of this version."""
 
     key: DocumentKey
     kept: KeptDocument
+    trust_version: int
 
 
 Consequence = ItemDurable | SettingInForce | TrustInForce | DocumentInForce
+
+
+@dataclass(frozen=True, slots=True)
+class Aboard:
+    """What only rode along, to be taken back where the transaction is given up: it has nothing to do with its end.
+
+    `unproven` is what its alarm sums up, `removed` the reports that it removes, `kept_s` the floor stored before it.
+    """
+
+    kept_s: int
+    removed: tuple[int, ...] = ()
+    unproven: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +91,4 @@ class Pending:
     again: bool = False
     copies: tuple[Delivery, ...] = ()
     """Further deliveries of the same command, acknowledged with the first."""
+    aboard: Aboard | None = None

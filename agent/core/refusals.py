@@ -52,5 +52,11 @@ def take_alarm(refusals: Refusals, at_s: float) -> tuple[Refusals, Alarm | None]
     return replace(refusals, unproven={}, alarm_s=at_s), Alarm(ALARM, detail, count)
 
 
+def taken_back(refusals: Refusals, unproven: Mapping[str, int]) -> Refusals:
+    """The alarm that summed these up was not stored: the next one, when its minute comes, tells them as well."""
+    summed = {reason: refusals.unproven.get(reason, 0) + times for reason, times in unproven.items()}
+    return replace(refusals, unproven={**refusals.unproven, **summed})
+
+
 def _one_more(counts: Mapping[str, int], reason: Reason) -> Mapping[str, int]:
     return {**counts, reason.value: counts.get(reason.value, 0) + 1}

@@ -5,19 +5,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta, timezone, tzinfo
 from typing import Final, TypeVar
 
 from agent.core.amplifier import Amplifier, AmplifierSettings
 from agent.core.connection import Connection
 from agent.core.outbox import Outbox, appended, take_received
-from agent.core.pending import Consequence, DocumentKey, KeptDocument, Pending, Setting
+from agent.core.pending import Aboard, Consequence, DocumentKey, KeptDocument, Pending, Setting
+from agent.core.policy import NO_RULES, Ledger, Rules
 from agent.core.programme import Programme
 from agent.core.refusals import Refusals, counted, take_alarm
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
+from agent.messages.commands import Play
 from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
 from agent.messages.events import FROM_STORE, Delivery, MessageArrived, Now, VitalsMeasured
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, ReportClaims
+from agent.messages.sources import File
 from agent.messages.trust import TrustDocument
 
 MAX_ACCEPTED: Final = 20_000
@@ -40,6 +44,12 @@ class NodeSettings:
     volume_percent: int
     emergency_volume_percent: int
     heartbeat_s: int
+    zone: tzinfo = timezone(timedelta(hours=7), "Asia/Ho_Chi_Minh")
+    """Of schedules and policies."""
+    rules: Rules = NO_RULES
+    """The configuration's own policy."""
+    start_offset_ms: int = 0
+    """How much later than the common instant this node starts: sound takes 3 ms a metre to the next pole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +79,40 @@ class RememberedStop:
 class Unjudged:
     """A verified command that waits for the time, kept by (iss, jti), under a `number` that no other waits under.
 
-    `emergency` names the emergency item that it is about, empty if none; `asked` once `security` judges it anew.
+    `emergency` names the emergency item that it is about, empty if none; `play` is what it orders, if it orders a play,
+    and `exp` its end; `asked` once `security` judges it anew.
     """
 
     number: int
     emergency: str
     envelope: bytes
+    play: Play | None = None
+    exp: int = 0
     asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to be brought ahead of its use, from `due_s` (monotonic) on."""
+
+    file: File
+    pin: bool
+    due_s: float
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How far the timetables have been taken up. Instants are Unix seconds.
+
+    `done` is until when each slot's window lasts that was taken up, by (iss, item); `looked` up to which instant each
+    version was, by (iss, version); `next_s` when to look again, `looked_s` when we last did.
+    """
+
+    done: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    looked: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    looked_s: float = float("-inf")
+    next_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +133,11 @@ class State:
     unjudged: Mapping[tuple[str, str], Unjudged] = field(default_factory=dict)
     """In the order of arrival."""
     documents: Mapping[DocumentKey, KeptDocument] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
+    ledger: Ledger = field(default_factory=Ledger)
+    wanted: tuple[Wanted, ...] = ()
+    prefetching: tuple[int, Wanted] | None = None
+    """The token of the file that is on its way."""
     refusals: Refusals = field(default_factory=Refusals)
     pending: Mapping[int, Pending] = field(default_factory=dict)
     failed_commits: tuple[tuple[float, Pending], ...] = ()
@@ -151,6 +193,16 @@ class Turn:
         """Unix time for stamps: trusted, else the floor."""
         return best_s(self.state.timekeeping, self.now)
 
+    @property
+    def start_offset_s(self) -> float:
+        """This node's share of a common start."""
+        return self.state.settings.start_offset_ms / 1_000
+
+    def mono_of(self, wall_s: float | None) -> float | None:
+        """The monotonic instant at which this node starts what starts at that Unix time; None while it is unknown."""
+        offset_s = self.state.timekeeping.offset_s
+        return None if wall_s is None or offset_s is None else wall_s - offset_s + self.start_offset_s
+
     def acknowledge(self, delivery: Delivery) -> None:
         """The broker may forget it; what came from our own store was acknowledged when it was put there."""
         if delivery.connection != FROM_STORE:
@@ -185,6 +237,7 @@ class Turn:
         copies: tuple[Delivery, ...] = (),
     ) -> None:
         """Store all of this in one transaction; what can wait rides along: deletions, the floor, an alarm."""
+        unproven = self.state.refusals.unproven
         refusals, alarm = take_alarm(self.state.refusals, self.now.mono_s)
         if alarm is not None:
             self.state = replace(self.state, refusals=refusals)
@@ -193,11 +246,12 @@ class Turn:
         if received:
             writes = (*writes, RemoveReports(received))
         timekeeping = self.state.timekeeping
+        aboard = Aboard(timekeeping.kept_s, received, unproven if alarm is not None else {})
         if timekeeping.floor_s != timekeeping.kept_s:  # no `iat` orders these: the roots may lower it
             writes = (*writes, KeepSetting("floor", timekeeping.floor_s, 0))
             self.state = replace(self.state, timekeeping=replace(timekeeping, kept_s=timekeeping.floor_s))
         token = self.state.next_commit
-        pending = Pending(writes, delivery, then, again, copies)
+        pending = Pending(writes, delivery, then, again, copies, aboard)
         self.state = replace(
             self.state, outbox=outbox, next_commit=token + 1, pending={**self.state.pending, token: pending}
         )

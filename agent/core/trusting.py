@@ -10,8 +10,8 @@ from typing import Final
 from agent.core import answers, attempts, documents, unjudged
 from agent.core import programme as prog
 from agent.core.heartbeat import publish_state
+from agent.core.items import Outcome
 from agent.core.pending import TrustInForce
-from agent.core.programme import Outcome
 from agent.core.state import Trust, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -20,7 +20,10 @@ from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, fingerprint, names_used
 
 MAX_HELD: Final = 8
-"""Messages held while a document is being stored: the receive maximum, so an honest broker has no more on their way."""
+"""Messages held while a document is being stored: the receive maximum, so an honest broker has no more on their way.
+
+As many again of QoS 0, which no receive maximum bounds: who floods with them takes no place from what the broker waits
+to see acknowledged."""
 
 _MAY_CHANGE: Final = frozenset(
     {
@@ -59,13 +62,18 @@ def set_trust(turn: Turn, event: ev.CommandVerified) -> None:
 def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
     """Held while the keys that refused it are about to change, otherwise answered."""
     trust = turn.state.trust
-    held = trust.changing and event.reason in _MAY_CHANGE and len(trust.held) < MAX_HELD
+    held = trust.changing and event.reason in _MAY_CHANGE and _has_room(trust, event.delivery)
     if event.message is not None and held:
         turn.state = replace(turn.state, trust=replace(trust, held=(*trust.held, event.message)))
     elif event.delivery.connection == ev.FROM_STORE:
         unjudged.on_refused(turn, event)
     else:
         answers.on_refused(turn, event)
+
+
+def _has_room(trust: Trust, delivery: ev.Delivery) -> bool:
+    alike = [each for each in trust.held if each.delivery.is_unconfirmed == delivery.is_unconfirmed]
+    return len(alike) < MAX_HELD
 
 
 def come_into_force(turn: Turn, document: TrustDocument) -> None:

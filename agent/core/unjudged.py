@@ -49,7 +49,8 @@ def keep(turn: Turn, event: ev.CommandVerified) -> None:
             return
         _displace(turn, min(waiting, key=lambda key: (bool(waiting[key].emergency), waiting[key].number)))
     number = 1 + max((each.number for each in turn.state.unjudged.values()), default=0)
-    kept = {**turn.state.unjudged, key: Unjudged(number, emergency, verified.envelope)}
+    play = verified.command if isinstance(verified.command, Play) else None
+    kept = {**turn.state.unjudged, key: Unjudged(number, emergency, verified.envelope, play, verified.exp)}
     turn.state = replace(turn.state, unjudged=kept)
     turn.commit(do.KeepUnjudged(*key, emergency, verified.envelope), delivery=event.delivery, again=False)
     turn.log(f"command {verified.jti} waits until the time is known: {type(verified.command).__name__}")
@@ -79,6 +80,12 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
             reason, detail = Reason.STORAGE, f"the disk has altered it: {event.detail}"
         outcome = CommandOutcome(iss, jti, "refused", reason, detail[:200])
         answer_refused(turn, event.delivery, outcome, reason)
+
+
+def plays(turn: Turn) -> tuple[tuple[str, Play, int], ...]:
+    """What waits to be judged and would sound: whose it is (`iss`), the order, and its `exp`."""
+    waiting = turn.state.unjudged.items()
+    return tuple((iss, each.play, each.exp) for (iss, _), each in waiting if each.play is not None)
 
 
 def _displace(turn: Turn, key: tuple[str, str]) -> None:

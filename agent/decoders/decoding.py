@@ -130,6 +130,7 @@ class Decoding:
         name: for the log.
         fd: an open file or the reading end of a pipe; closed by `release`.
         demuxer: from `demuxer_for`.
+        from_s: where in a file to begin; only with a demuxer that `LANDS`.
         lane: takes the samples; pushed to by libVLC's decoder thread.
         begun: called once with the first samples, on libVLC's thread.
         over: called at the end or on an error, on libVLC's thread.
@@ -142,12 +143,14 @@ class Decoding:
         name: str,
         fd: int,
         demuxer: str,
+        from_s: float,
         lane: Lane,
         begun: Callable[[], None],
         over: Callable[[], None],
     ) -> None:
         self.lane = lane
         self.decoded = False
+        self._paused = False
         self._name = name
         self._begun = begun
         self._over = over
@@ -159,7 +162,8 @@ class Decoding:
             if self._flac
             else vlc_instance.media_new_fd(fd)
         )
-        for option in (f":demux={demuxer}", *_MEDIA_OPTIONS):
+        start = (f":start-time={from_s:.6f}",) if from_s else ()
+        for option in (f":demux={demuxer}", *start, *_MEDIA_OPTIONS):
             self._media.add_option(option)
         self._player = vlc_instance.media_player_new()
         self._player.set_media(self._media)
@@ -180,6 +184,22 @@ class Decoding:
     def play(self) -> None:
         """Begin."""
         self._player.play()
+
+    def pause(self) -> None:
+        """Decode no more; up to 2 s may still come. Before the first samples libVLC cannot: see `begun`."""
+        self._paused = True
+        self.pause_if_wanted()
+
+    def pause_if_wanted(self) -> None:
+        """What was asked for before the first samples, now that they are there."""
+        if self._paused and self.decoded and self._fd >= 0:
+            self._player.set_pause(1)
+
+    def resume(self) -> None:
+        """Go on with the sample after the last one pushed."""
+        if self._paused and self._fd >= 0:
+            self._player.set_pause(0)
+        self._paused = False
 
     def release(self) -> None:
         """Stop, free and close; waits for libVLC's threads, so never from a callback."""

@@ -6,6 +6,11 @@ little way in.
 """
 
 from collections.abc import Callable
+from typing import Final
+
+LANDS: Final = frozenset({"wav", "es"})
+"""Where libVLC begins in the middle of a file as told, or a little earlier: elsewhere it errs by up to minutes, and of
+FLAC without a seek table, as ffmpeg writes it, it then gives no sample at all."""
 
 HEAD_BYTES = 8_192
 """Enough for three of the longest MPEG audio or ADTS frames after half a one."""
@@ -76,13 +81,14 @@ def _leads_on(head: bytes, at: int, frame_bytes: Callable[[bytes, int], int]) ->
     return True
 
 
-def _found(head: bytes, frame_bytes: Callable[[bytes, int], int]) -> bool:
+def _found(head: bytes, frame_bytes: Callable[[bytes, int], int]) -> int | None:
+    """Where the first whole frame begins, None where there is none."""
     at = head.find(b"\xff")
     while 0 <= at < HEAD_BYTES // 2:
         if _leads_on(head, at, frame_bytes):
-            return True
+            return at
         at = head.find(b"\xff", at + 1)
-    return False
+    return None
 
 
 def _is_ts(head: bytes) -> bool:
@@ -125,11 +131,16 @@ def demuxer_for(head: bytes) -> str | None:
 def _demuxer_for_frames(head: bytes) -> str | None:
     if _is_ts(head):
         return "ts"
-    if _found(head, _adts_frame_bytes):
+    if _found(head, _adts_frame_bytes) is not None:
         return "aac"
-    if _found(head, _mpeg_frame_bytes):
+    if _found(head, _mpeg_frame_bytes) is not None:
         return "es"
     return None
+
+
+def begin_of(head: bytes) -> int:
+    """Where a stream's first whole frame begins. Left in, the half frame before it makes libVLC give up a relay."""
+    return (_found(head, _mpeg_frame_bytes) or 0) if demuxer_for(head) == "es" and not id3_bytes(head) else 0
 
 
 _UNKNOWN = "not any sound format this node knows"

@@ -32,6 +32,10 @@ class Limits:
     """1 kbit/s: below every codec, above a server that drips to be thought alive."""
     lead_s: float = 3.0
     """What a relay keeps before its first byte goes into the pipe: 4G drops out for seconds."""
+    reconnect_s: float = 4.0
+    """How long a relay that broke is dialled anew: from its last byte on, HLS from the end of the sound it gave."""
+    reconnect_every_s: float = 1.0
+    """Between two dials for the same thing: fifty poles must not hammer a server that has just come back."""
     close_s: float = 2.0
     """How long `close` waits for the threads."""
 
@@ -53,6 +57,10 @@ class CancelledError(Exception):
     """The loop has given the attempt up: nobody waits for news of it."""
 
 
+class GiveWayError(Exception):
+    """Something was ordered meanwhile, and this can wait: it is begun again later."""
+
+
 LATE_READS = 64
 """Of a socket, each 8 KiB at most, taken after a deadline."""
 
@@ -60,13 +68,22 @@ LATE_READS = 64
 class Attempt:
     """One order to fetch, from the moment the loop gives it until it is answered, failed or cancelled."""
 
-    def __init__(self, token: int, order: File | Relay, limits: Limits) -> None:
+    def __init__(
+        self, token: int, order: File | Relay, limits: Limits, *, prefetch: bool = False, pin: bool = False
+    ) -> None:
         self.token = token
         self.order = order
         self.limits = limits
+        self.prefetch = prefetch
+        """Whether nobody waits for it: it gives way to what was ordered."""
+        self.pin = pin
+        """Whether the file is to stay in the cache for good."""
         self.mailbox: SimpleQueue[list[str] | OSError | None] = SimpleQueue()
         """Where a resolver's answer arrives; None wakes the reader after `cancel`."""
         self.cancelled = False
+        self.delivered = False
+        """Whether a stream's pipe has been handed over."""
+        self._gives_way = False
         self._wake_fd: int | None = None
         self._deadline_s = 0.0
         self._late_reads = 0
@@ -77,35 +94,51 @@ class Attempt:
         self._alarm: tuple[float, Callable[[], None]] | None = None
 
     def begin(self, wake_fd: int) -> None:
-        """Become the worker's whose eventfd this is.
+        """Become the worker's whose eventfd this is; a second time after it gave way.
 
         Raises:
             CancelledError: it was given up while it waited.
         """
         self._wake_fd = wake_fd
+        self._gives_way = False
+        self.mailbox = SimpleQueue()  # what an earlier try was told, or woken by, is not for this one
         self.check()
 
     def cancel(self) -> None:
         """Give up. From the loop's thread; a second time does nothing more."""
         self.cancelled = True
+        self._wake()
+
+    def give_way(self) -> None:
+        """Stop for now. From any thread that has something more urgent."""
+        self._gives_way = True
+        self._wake()
+
+    def _wake(self) -> None:
         self.mailbox.put(None)
         if self._wake_fd is not None:
             os.eventfd_write(self._wake_fd, 1)
 
     def check(self) -> None:
-        """Go on, unless cancelled.
+        """Go on, unless cancelled or told to give way.
 
         Raises:
-            CancelledError: it is.
+            CancelledError, GiveWayError: it is.
         """
         if self.cancelled:
             raise CancelledError
+        if self._gives_way:
+            raise GiveWayError
 
     def expect(self, within_s: float, reason: Reason, detail: str) -> None:
         """From now on waits end `within_s` from now, with this reason."""
         self._deadline_s = time.monotonic() + within_s
         self._late_reads = 0
         self._late = SourceError(reason, detail)
+
+    def expect_answer(self, within_s: float) -> None:
+        """From now on waits end `within_s` from now, for want of an answer."""
+        self.expect(within_s, Reason.NO_ANSWER, f"no answer in {within_s:.3g} s")
 
     def expect_still(self, reason: Reason, detail: str) -> None:
         """The deadline stays; passing it means something else."""
@@ -184,6 +217,19 @@ class Attempt:
             if self._late_reads > LATE_READS:
                 raise self._late
 
+    def rest(self, until_s: float, pipe_fd: int | None) -> bool:
+        """Do nothing until then (monotonic), whatever the deadline; False as soon as nobody reads the pipe any more.
+
+        Raises:
+            CancelledError: given up.
+        """
+        while time.monotonic() < until_s:
+            self._ring()
+            if self._poll(pipe_fd, 0, min(until_s, self._alarm[0]) if self._alarm else until_s):
+                return False
+        self.check()
+        return True
+
     def wait_for_reader(self, fd: int) -> None:
         """Wait, as long as it takes, until the pipe `fd` takes bytes or its reader is gone.
 
@@ -193,11 +239,12 @@ class Attempt:
         while not self._poll(fd, select.POLLOUT, None):
             pass
 
-    def _poll(self, fd: int, events: int, end_s: float | None) -> bool:
+    def _poll(self, fd: int | None, events: int, end_s: float | None) -> bool:
         assert self._wake_fd is not None, "begin() comes first"
         self.check()
         poll = select.poll()
-        poll.register(fd, events)
+        if fd is not None:
+            poll.register(fd, events)
         poll.register(self._wake_fd, select.POLLIN)
         left_ms = None if end_s is None else max(0.0, end_s - time.monotonic()) * 1_000
         ready = dict(poll.poll(left_ms))

@@ -3,6 +3,8 @@
 Any of fetch's threads. What they share are two dictionaries, changed by single atomic operations: what was verified in
 this life, and what is reserved. Sizes are counted on the disk whenever a download begins, so no sum can drift; a file
 reserves its place before anything is counted, so two downloads at once evict too much rather than too little.
+A pinned file has an empty file SHA-256.pin beside it: a folder tells all, also after a power cut; there is no list that
+could contradict it. A pin without its file, which rotted and was removed, holds again once the file is back.
 Invariants: a name of 64 hex digits holds bytes with that SHA-256, as verified in this life of the process; nothing is
 written when a file is used, but for its date, once a day, so that the least recently used is known after a restart.
 """
@@ -13,7 +15,7 @@ import io
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from agent.fetching.attempt import SourceError
@@ -24,6 +26,9 @@ HASH_BLOCK_BYTES = 256 * 1024
 """Read at once for hashing: some 4 ms on a Zero 2 W, then cancellation is looked at."""
 DATED_EVERY_S = 24 * 3_600
 """How often a used file's date is written: an SD card's life against the order of eviction after a restart."""
+
+PINNED_SHARE = 2
+"""Pinned files take at most 1/2 of the cache: the rest is what every day needs."""
 
 Check = Callable[[], None]
 """Called between blocks of long work; raises to end it."""
@@ -116,7 +121,7 @@ class Cache:
             stored = {path: status for path, status in self._stored() if path != partial}
             total = size + sum(reserved.values())
             total += sum(status.st_size for path, status in stored.items() if path not in reserved)
-            idle = [path for path in stored if path not in reserved]
+            idle = [path for path in stored if path not in reserved and not _is_pinned(path, stored)]
             idle.sort(key=lambda path: (self._used.get(path, -1), stored[path].st_mtime_ns))
             for path in idle:
                 if total <= self._max_bytes:
@@ -127,6 +132,33 @@ class Cache:
                 total -= stored[path].st_size
         if total > self._max_bytes:
             raise SourceError(Reason.CACHE_FULL, f"{size} bytes do not fit beside the downloads under way")
+
+    def require_room_for_pin(self, file: File) -> None:
+        """See whether this file may be pinned beside those that are.
+
+        Raises:
+            SourceError: `cache_full`, or `storage`.
+        """
+        most_bytes = self._max_bytes // PINNED_SHARE
+        path = self._path(file.sha256)
+        with _storage_errors():
+            stored = dict(self._stored()) if self._folder.is_dir() else {}
+        pinned_bytes = sum(stored[each].st_size for each in stored if each != path and _is_pinned(each, stored))
+        if pinned_bytes + file.bytes > most_bytes:
+            told = f"{file.bytes} bytes do not fit beside {pinned_bytes} pinned ones: at most {most_bytes} are pinned"
+            raise SourceError(Reason.CACHE_FULL, told)
+
+    def pin(self, path: Path) -> None:
+        """Keep this verified file for good, also over a power cut.
+
+        Raises:
+            SourceError: `storage`.
+        """
+        pin = _pin_of(path)
+        with _storage_errors():
+            if not pin.exists():
+                pin.touch()
+                _sync_folder(pin.parent)
 
     def adopt(self, path: Path) -> None:
         """Take a file that has just been written and verified."""
@@ -246,6 +278,15 @@ class Partial:
                 self._path.unlink(missing_ok=True)
         self._stream.close()
         self._cache.release(self._path)
+
+
+def _pin_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pin")
+
+
+def _is_pinned(path: Path, stored: Container[Path]) -> bool:
+    """Whether this is a pinned file, or a pin itself."""
+    return path.suffix == ".pin" or _pin_of(path) in stored
 
 
 def _key(path: Path) -> tuple[int, int, int] | None:

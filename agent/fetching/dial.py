@@ -121,11 +121,13 @@ class Dialler:
         if len(self._lookups) >= MAX_LOOKUPS:
             raise SourceError(Reason.NO_ANSWER, "the name server has not answered earlier questions yet")
 
+        mailbox = attempt.mailbox  # this try's own: a late answer is about another name
+
         def look_up() -> None:
             try:
-                attempt.mailbox.put(list(self._resolve(address.host, address.port)))
+                mailbox.put(list(self._resolve(address.host, address.port)))
             except OSError as error:
-                attempt.mailbox.put(error)
+                mailbox.put(error)
 
         thread = threading.Thread(target=look_up, name="fetch-dns", daemon=True)
         self._lookups.append(thread)

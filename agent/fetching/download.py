@@ -25,10 +25,14 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,12})-([0-9]{1,12})/(?:([0-9]{1,12})
 
 
 class Answer(Protocol):
-    """An HTTP response whose head is there. `length`: bytes of the body, None where the head does not say."""
+    """An HTTP response whose head is there. `length`: bytes of the body, None where the head does not say.
+
+    `uri` is where it came from, after redirects.
+    """
 
     status: int
     length: int | None
+    uri: str
 
     def header(self, name: str) -> str:
         """This header's value; empty where there is none."""

@@ -126,7 +126,9 @@ class SetTrust(Command, frozen=True, tag="set_trust"):
     trust: TrustDocument
 
 
-AnyCommand = Play | Stop | SetVolume | SetMute | ReportNow | Time | SetTrust | SetSchedule | SetPolicy
+AnyCommand = (
+    Play | Stop | SetVolume | SetMute | ReportNow | Time | SetTrust | SetSchedule | SetPolicy | Order | Prefetch
+)
 
 
 def obeyed_without_clock(command: AnyCommand) -> bool:
@@ -136,8 +138,6 @@ def obeyed_without_clock(command: AnyCommand) -> bool:
 
 NOT_YET_SUPPORTED = frozenset(
     {
-        "order",
-        "prefetch",
         "self_test",
         "restart",
         "live",

@@ -1,8 +1,9 @@
 """What to do: imperative, frozen, decided by the core and performed by the loop, each by one call of one adapter."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+from agent.messages.documents import Slot
 from agent.messages.events import Delivery, DocumentType, MessageArrived, OrderKey
 from agent.messages.reports import ReportClaims
 from agent.messages.sources import BuiltinName, File, Relay, Speech
@@ -58,7 +59,10 @@ class PublishReport:
 
 @dataclass(frozen=True, slots=True)
 class TakeTrust:
-    """Judge by this document from here on; answered by `TrustTaken` with its verdict on `orders` (which, envelope)."""
+    """Judge by this document from here on; answered by `TrustTaken` with its verdict on `orders` (which, envelope).
+
+    Of the document in force it asks the verdict alone.
+    """
 
     document: TrustDocument
     orders: tuple[tuple[OrderKey, bytes], ...]
@@ -130,7 +134,7 @@ class KeepItem:
 
 @dataclass(frozen=True, slots=True)
 class MarkStarted:
-    """The item's first sample sounded at `started_at` (Unix seconds)."""
+    """The item's (or slot's) first sample sounded at `started_at` (Unix seconds)."""
 
     item: str
     started_at: float
@@ -141,6 +145,52 @@ class ForgetItem:
     """The item has ended; its record is in the same transaction."""
 
     item: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOrder:
+    """These items come in this order, ahead of all that wait besides."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSlot:
+    """A slot of an authority's schedule is due, on this day, between two instants (Unix seconds)."""
+
+    iss: str
+    item: str
+    at_s: int
+    until_s: int
+    jti: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class SettleSlot:
+    """It is over, its record is in the same transaction; it is known until the day is past."""
+
+    iss: str
+    item: str
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSlots:
+    """Those whose windows ended before `before` (Unix seconds) cannot be due again."""
+
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLedger:
+    """What has sounded on the local date `day`, and in the last session: times in seconds, the last instant Unix."""
+
+    day: str
+    minutes_s: float
+    sessions: int
+    session_s: float
+    last_sound_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +263,11 @@ Write = (
     | KeepItem
     | MarkStarted
     | ForgetItem
+    | KeepOrder
+    | KeepSlot
+    | SettleSlot
+    | ForgetSlots
+    | KeepLedger
     | KeepSetting
     | KeepTrust
     | KeepNames
@@ -310,11 +365,16 @@ class MediaBuiltin:
     name: BuiltinName
 
 
+CHIME_SAMPLES: Final = 96_000
+"""2 s at 48 kHz: by so much a lane with a chime begins before its media."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decode:
     """Decode into a fresh lane; answered by `SamplesDecoded` or `DecodingFailed`.
 
-    `chime` puts the chime before it; `from_s` skips so much of a file's beginning, as far as its format allows.
+    `chime` puts the chime before it; `from_s` skips so much of a file's beginning, as far as its format allows: WAV to
+    the sample, MP3 up to 0.15 s too early, all others (FLAC, MP4, Ogg, AAC, TS, every pipe) begin at 0.
     """
 
     token: int

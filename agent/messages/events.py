@@ -7,7 +7,7 @@ Every event that concerns one attempt at one source carries that attempt's `toke
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from agent.messages.commands import VerifiedCommand
+from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.reasons import Reason
 
 
@@ -27,10 +27,15 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Which MQTT message is to be acknowledged: the connection it came by and its packet identifier."""
+    """Which MQTT message is to be acknowledged: the connection it came by and its packet identifier, 0 under QoS 0."""
 
     connection: int
     packet: int
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether it came under QoS 0: the broker waits for no word on it."""
+        return self.packet == 0
 
 
 FROM_STORE: Final = 0
@@ -151,6 +156,18 @@ class StoredCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoredCommand:
+    """A command found waiting for the time at start. `play` is what it orders, None if it is another command.
+
+    Not proven: a stop may name it, and what it is worth is asked once the time is known.
+    """
+
+    stored: StoredCommand
+    play: Play | None
+    exp: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredStop:
     """A stop that awaits its item: what its keys could end, and who they are."""
 
@@ -174,6 +191,34 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSlot:
+    """A slot that was due on a day, as the store keeps it; `slot` is its words, believed only if its schedule has it.
+
+    `settled` once its record is stored.
+    """
+
+    iss: str
+    item: str
+    at_s: int
+    until_s: int
+    jti: str
+    slot: bytes
+    started_at: float | None
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLedger:
+    """What had sounded on a local date, and in the last session, when it was last kept."""
+
+    day: str
+    minutes_s: float
+    sessions: int
+    session_s: float
+    last_sound_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
 
@@ -190,6 +235,8 @@ class Memory:
     unjudged: tuple[StoredCommand, ...] = ()
     """In the order of arrival."""
     documents: tuple[StoredDocument, ...] = ()
+    slots: tuple[StoredSlot, ...] = ()
+    ledger: StoredLedger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +275,11 @@ class Restored:
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
     """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`."""
-    unjudged: tuple[StoredCommand, ...] = ()
+    unjudged: tuple[RestoredCommand, ...] = ()
     """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
     documents: tuple[RestoredDocument, ...] = ()
+    slots: tuple[StoredSlot, ...] = ()
+    ledger: StoredLedger | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,18 +99,27 @@ class Reason(StrEnum):
         Shown.REPORTED,
         "The document's version does not follow the one in force, which the detail names with its SHA-256.",
     )
-    SUPERSEDED = "superseded", Shown.REPORTED, "A setting issued later is in force."
-    DUPLICATE_ITEM = "duplicate_item", Shown.REPORTED, "An item of this name waits or plays."
+    SUPERSEDED = "superseded", Shown.BOTH, "A setting or schedule issued later is in force."
+    DUPLICATE_ITEM = "duplicate_item", Shown.BOTH, "An item of this name waits or plays."
     QUEUE_FULL = (
         "queue_full",
         Shown.BOTH,
         "As many wait, or are remembered, as may; or an emergency took its place in a full queue.",
     )
     UNKNOWN_ITEM = "unknown_item", Shown.REPORTED, "No item of this name is here."
-    UNKNOWN_ZONE = "unknown_zone", Shown.REPORTED, "The node has no zone of this name."
+    UNKNOWN_ZONE = "unknown_zone", Shown.BOTH, "The node has no zone of this name."
+    # The rules of node.yaml and of the authorities' policies: the detail has the figures. Never an emergency.
+    POLICY_QUIET_HOURS = "policy_quiet_hours", Shown.BOTH, "A policy's quiet hours hold."
+    POLICY_DAYS = "policy_days", Shown.BOTH, "A policy lets nothing sound on this day of the week."
+    POLICY_MINUTES = "policy_minutes", Shown.BOTH, "As many minutes have sounded today as a policy allows."
+    POLICY_SESSIONS = "policy_sessions", Shown.BOTH, "As many sessions have begun today as a policy allows."
+    POLICY_SESSION_MINUTES = "policy_session_minutes", Shown.BOTH, "The session is as long as a policy allows."
     # The item: why it ended, or did not begin.
     STOPPED = "stopped", Shown.BOTH, "A `stop` ended it, or came before it."
     REVOKED = "revoked", Shown.BOTH, "The trust document in force no longer bears the order's signatures."
+    PRE_EMPTED = "pre_empted", Shown.RECORDED, "An emergency took the air, and the order said `resume: false`."
+    REPLACED = "replaced", Shown.RECORDED, "An item that replaces it took its place."
+    TOO_LATE = "too_late", Shown.RECORDED, "When it could begin, nothing of it was left at the right offset."
     MAX_DURATION = "max_duration", Shown.RECORDED, "It sounded for its `max_duration_s`."
     NOT_AFTER = "not_after", Shown.RECORDED, "Its `not_after` came."
     RESTART = "restart", Shown.RECORDED, "The agent was restarted while it sounded."
@@ -127,6 +136,16 @@ class Reason(StrEnum):
     STALLED = "stalled", Shown.RECORDED, "The source was there, but no sound came, or no more."
     UNSUPPORTED_FORMAT = "unsupported_format", Shown.RECORDED, "The bytes are of a kind that the node does not decode."
     UNDECODABLE = "undecodable", Shown.RECORDED, "The bytes gave no sound."
+    NO_VOICE = (
+        "no_voice",
+        Shown.RECORDED,
+        "No voice here speaks this language, or bears the name ordered; the detail says which there are.",
+    )
+    SPEECH_FAILED = (
+        "speech_failed",
+        Shown.RECORDED,
+        "The voice died, took too long, or gave no sound or too much of it.",
+    )
     STREAM_ENDED = "stream_ended", Shown.RECORDED, "The relay's server closed the stream."
     SOUND_CARD = "sound_card", Shown.RECORDED, "The sound card was not there, or failed."
     AMPLIFIER_FAULT = "amplifier_fault", Shown.RECORDED, "The amplifier's relay could not be switched."

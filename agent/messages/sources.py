@@ -46,6 +46,10 @@ class BuiltinName(StrEnum):
     TONE = "tone"
 
 
+CHIME_SAMPLES = 96_000
+"""How long the chime is, at 48 kHz: what comes on top of an item's own length."""
+
+
 class Builtin(Word, frozen=True):
     """A sound synthesised on the node: needs neither network nor card space."""
 

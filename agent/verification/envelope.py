@@ -7,7 +7,7 @@ which key is said to have signed which bytes. Every field has one spelling, so t
 import binascii
 from dataclasses import dataclass
 
-from agent.messages.codec import WordError, parse_json
+from agent.messages.codec import WordError, decode_base64, parse_json
 from agent.messages.reasons import Reason
 
 COMMAND_TYP = "loa-command+jws"
@@ -127,8 +127,8 @@ def decode_base64url(text: bytes) -> bytes:
     if text and text[-1] not in _LAST_CHARACTERS.get(len(text) % 4, b""):
         raise RefusalError(Reason.BAD_ENVELOPE, "base64url does not end as canonical base64url does")
     try:
-        return binascii.a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4), strict_mode=True)
-    except binascii.Error:
+        return decode_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4))
+    except ValueError:
         raise RefusalError(Reason.BAD_ENVELOPE, "base64url holds a foreign character") from None
 
 

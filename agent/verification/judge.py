@@ -76,8 +76,12 @@ class Judge:
         )
 
     def take(self, document: TrustDocument, orders: tuple[tuple[ev.OrderKey, bytes], ...]) -> ev.TrustTaken:
-        """The next document, which check 13 has let pass, is in force; its verdict on orders accepted earlier."""
-        self._trust = self._trust.followed_by(document)
+        """The next document, which check 13 has let pass, is in force; its verdict on orders accepted earlier.
+
+        The one in force already is asked again.
+        """
+        if document != self._trust.document:
+            self._trust = self._trust.followed_by(document)
         return ev.TrustTaken(tuple((which, self._standing(envelope)) for which, envelope in orders))
 
     def restored(self, memory: ev.Memory) -> ev.Restored:
@@ -97,11 +101,13 @@ class Judge:
             memory.stops,
             tuple(items),
             memory.settings,
-            memory.unjudged,
+            tuple(_waiting(each) for each in memory.unjudged),
             tuple(
                 ev.RestoredDocument(each, None if each.envelope is None else self._standing(each.envelope))
                 for each in memory.documents
             ),
+            memory.slots,
+            memory.ledger,
         )
 
     def _standing(self, envelope: bytes) -> ev.Standing:
@@ -114,3 +120,9 @@ class Judge:
             damaged=found.reason is Reason.BAD_SIGNATURE,
             revoked=found.reason in _REVOKED,
         )
+
+
+def _waiting(stored: ev.StoredCommand) -> ev.RestoredCommand:
+    found = read_unproven(stored.envelope)
+    play = found.command if found is not None and isinstance(found.command, Play) else None
+    return ev.RestoredCommand(stored, play, 0 if found is None else found.exp)

@@ -373,7 +373,7 @@ class TestHalfUnderstood:
 
     @pytest.mark.parametrize(
         "name",
-        ["order", "prefetch", "self_test", "restart", "live", "set_link"],
+        ["self_test", "restart", "live", "set_link"],
     )
     def test_a_word_of_the_protocol_that_this_version_does_not_know_yet(self, name: str) -> None:
         refused(order({"type": name, "whatever": 1}), Reason.NOT_SUPPORTED)

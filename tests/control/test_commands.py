@@ -13,6 +13,7 @@ from agent.messages.codec import convert
 from agent.messages.trust import TrustedKey
 from control import keys
 from control.__main__ import app
+from control.cli_say import beginning
 from control.envelope import sign
 from control.recordings import measured
 from tests.control.simulated_node import new_key, public_of, report_claims, signed_report
@@ -121,6 +122,37 @@ def test_a_play_that_cannot_be_is_told_before_it_is_sent(key: Path, arguments: l
     result = loactl("play", "--title", "t", "--signing-key", key, "--authority", "op", *arguments)
     assert result.exit_code == 2, result.output
     assert says in told(result).replace("jti: ", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["x" * 2_001], "sources[0].speech.text"),
+        ([""], "sources[0].speech.text"),
+        (["\x07"], "control characters"),
+        (["x", "--language", "tiếng Việt"], "speech.language"),
+        (["x", "--voice", "../x"], "speech.voice"),
+        (["x", "--volume", "101"], "$.volume_percent"),
+        (["x", "--max-duration", "soon"], "--max-duration"),
+        (["x"], "no broker"),
+        (["x y" * 300], "no broker"),
+        (["-"], "no broker"),
+    ],
+)
+def test_a_text_that_cannot_be_said_is_told_before_it_is_sent(key: Path, arguments: list[str], says: str) -> None:
+    common = ("--to", "site:a", "--signing-key", key, "--authority", "op")
+    result = loactl("say", *arguments, *common, stdin=b"Xin ch\xc3\xa0o\nb\xc3\xa0 con\n")
+    assert result.exit_code == 2, result.output
+    assert says in told(result).replace("jti: ", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [("x" * 200, "x" * 200), ("x" * 201, "x" * 199 + "…"), ("ab " * 99, "ab " * 65 + "ab…"), ("Loa", "Loa")],
+)
+def test_a_text_without_a_title_is_called_by_its_beginning(words: str, title: str) -> None:
+    assert beginning(words) == title
+    assert len(title) <= 200
 
 
 def test_without_key_or_authority_nothing_is_ordered(key: Path, tmp_path: Path) -> None:

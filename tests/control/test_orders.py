@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from agent.messages.codec import convert
+from agent.messages.documents import SetSchedule
+from agent.messages.words import Kind
 from control import addresses, orders
 from control.instants import instant_s, span_s
 from control.keys import generate
@@ -141,3 +144,34 @@ def test_instants() -> None:
     for text, says in (("2026-09-21T21:13:20", "zone"), ("tomorrow", "no instant"), ("+soon", "span")):
         with pytest.raises(InputError, match=says):
             instant_s(text, "--start-at", NOW)
+
+
+@pytest.mark.parametrize(
+    ("audience", "kind", "start"),
+    [
+        (["node:a/n1"], Kind.NORMAL, None),
+        (["group:a/g1"], Kind.NORMAL, NOW + 10),
+        (["site:a"], Kind.PRIORITY, NOW + 10),
+        (["node:a/n1", "node:a/n2"], Kind.NORMAL, NOW + 10),
+        (["site:a"], Kind.EMERGENCY, None),
+    ],
+)
+def test_several_nodes_begin_together_and_an_emergency_at_once(
+    audience: list[str], kind: Kind, start: int | None
+) -> None:
+    assert orders.common_start_s(audience, kind, NOW) == start
+
+
+def test_a_schedule_may_be_larger_than_other_orders() -> None:
+    slot = {
+        "id": "s", "days": ["mon"], "at": "05:00", "kind": "normal", "title": "t" * 200, "sources": CHIME,
+        "max_duration_s": 60, "valid_from": "2026-01-01", "valid_until": "2026-12-31",
+    }  # fmt: skip
+    slots = [{**slot, "id": f"s{number}"} for number in range(500)]
+    word = convert({"type": "set_schedule", "version": 1, "slots": slots}, SetSchedule)
+    made = orders.order(word, iss="x", audience=["site:a"], signers=[generate("k")], iat=NOW, lifetime_s=60)
+    assert len(made.envelope) > orders.MAX_ORDER_BYTES
+    heavy = [{**slot, "id": f"s{number}", "sources": [{"relay": {"uri": "u" * 400}}]} for number in range(500)]
+    word = convert({"type": "set_schedule", "version": 1, "slots": heavy}, SetSchedule)
+    with pytest.raises(InputError, match="nodes take 262144"):
+        orders.order(word, iss="x", audience=["site:a"], signers=[generate("k")], iat=NOW, lifetime_s=60)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,14 +22,19 @@ from typer.testing import CliRunner, Result
 from control.__main__ import app
 from control.broker import Broker as Line
 from control.broker import Inbox
+from control.cli_time import NOT_SYNCHRONISED, Clockmaker
 from control.fleet import Fleet
 from control.keys import load
 from control.problems import WorldError
+from control.sending import connection
+from control.settings import load as load_settings
 from control.sightings import ReportSeen, Sighting
 from control.watching import Watch
 from rig.broker import Broker
 from rig.certificates import Authority
 from tests.control.simulated_node import SimulatedNode, Verdict, heartbeat, new_key, public_of, state
+from tests.control.test_schedule import POLICY, SCHEDULE
+from tests.test_clock import ASK_THE_KERNEL
 
 WAIT_S = 60.0
 NODE = "hoang-dao/hd-03"
@@ -109,6 +115,32 @@ def test_a_play_reaches_its_node_and_the_outcome_comes_back_verified(broker: Bro
         f"jti: {claims['jti']}",
         f"{NODE}  accepted",
     ]
+
+
+def test_a_text_is_ordered_in_composed_unicode_on_one_line(broker: Broker, folder: Path) -> None:
+    text = unicodedata.normalize("NFD", "Kính thưa  bà con,\n\tngày mai cắt điện.")
+    with node(broker, folder) as pole:
+        result = loactl(
+            folder,
+            *("say", text, "--to", f"node:{NODE}", "--kind", "priority", "--voice", "vi-vn-x-south", "--chime"),
+            *("--max-duration", "2m", "--volume", "60", "--repeat", "3", "--gap", "10", "--wait", "30"),
+            *known(pole),
+        )
+        command = pole.heard()["command"]
+    assert result.exit_code == 0, result.output
+    said = "Kính thưa bà con, ngày mai cắt điện."
+    assert command == {
+        "type": "play",
+        "item": command["item"],
+        "kind": "priority",
+        "title": said,
+        "sources": [{"speech": {"text": said, "language": "vi", "voice": "vi-vn-x-south"}}],
+        "max_duration_s": 120,
+        "volume_percent": 60,
+        "repeat": {"count": 3, "gap_s": 10},
+        "chime": True,
+    }
+    assert command["item"].startswith("priority-")
 
 
 def test_a_file_is_ordered_by_its_hash(broker: Broker, folder: Path) -> None:
@@ -230,7 +262,8 @@ def test_serving_the_time_answers_each_nonce_by_itself_also_after_the_next_power
 ) -> None:
     untrusted = {"trusted": False, "evidence": "none", "floor": 1}
     nonces = ["a" * 32, "b" * 32, "c" * 32]
-    with node(broker, folder) as pole, serving_the_time(folder, *known(pole)) as serving:
+    vouched = "--trust-this-clock"  # whatever this machine's kernel says
+    with node(broker, folder) as pole, serving_the_time(folder, vouched, *known(pole)) as serving:
         assert serving.stdout is not None
         assert serving.stdout.readline() == "answering whoever asks for the time in hoang-dao\n"
         pole.says("state", state(NODE, nonce=nonces[0], clock=untrusted))
@@ -246,12 +279,48 @@ def test_serving_the_time_answers_each_nonce_by_itself_also_after_the_next_power
 
 
 def test_serving_the_time_goes_on_trying_where_no_broker_is(folder: Path) -> None:
-    with serving_the_time(folder, "--broker", "mqtt://127.0.0.1:9") as serving:
+    with serving_the_time(folder, "--trust-this-clock", "--broker", "mqtt://127.0.0.1:9") as serving:
         assert serving.stderr is not None
         lines = [serving.stderr.readline() for _ in range(2)]
     assert [line.rpartition("; ")[2] for line in lines] == ["again in 1 s\n", "again in 2 s\n"]
     assert all("cannot reach the broker" in line for line in lines)
     assert serving.returncode == 0
+
+
+def test_serving_the_time_asks_this_machines_kernel_first(folder: Path) -> None:
+    """What the kernel says here, another process says as well."""
+    with serving_the_time(folder, "--broker", "mqtt://127.0.0.1:9") as serving:
+        assert serving.stderr is not None
+        line = serving.stderr.readline()
+    asked = subprocess.run([sys.executable, "-c", ASK_THE_KERNEL], check=True, capture_output=True, text=True)
+    expected = "cannot reach the broker" if asked.stdout == "synchronised\n" else NOT_SYNCHRONISED
+    assert expected in line
+    assert line.endswith("; again in 1 s\n")
+    assert serving.returncode == 0
+
+
+def test_a_clock_that_is_believed_no_longer_ends_the_answering_before_the_next_answer(
+    broker: Broker, folder: Path
+) -> None:
+    """The kernel forgets its time server after nine hours: the connection is then given up, not the service."""
+    untrusted = {"trusted": False, "evidence": "none", "floor": 1}
+    settings = load_settings(folder / "control.yaml")
+    with node(broker, folder) as pole, closing(connection(settings)) as session:
+        session.open()
+        session.listen(("hoang-dao",), "state")
+        for nonce in ("a" * 32, "b" * 32):
+            pole.says("state", state(NODE, nonce=nonce, clock=untrusted))
+        believed = iter((True, False))
+        clockmaker = Clockmaker(session, settings, {}, frozenset(), believes_clock=lambda: next(believed))
+        with pytest.raises(WorldError, match="no time server has set this machine's clock lately"):
+            clockmaker.listen(WAIT_S)
+        assert pole.heard()["command"] == {"type": "time", "nonce": "a" * 32}
+        assert pole.orders.empty()
+
+
+def test_the_clock_is_vouched_for_only_where_it_is_served(folder: Path) -> None:
+    result = loactl(folder, "time", "--trust-this-clock")
+    assert (result.exit_code, "--trust-this-clock goes with --serve" in result.stderr) == (2, True)
 
 
 def test_over_tls_with_certificates_and_without_trust_not_at_all(
@@ -446,3 +515,74 @@ def test_the_live_table_leaves_the_terminal_as_it_was(broker: Broker, folder: Pa
         live.until(lambda text: "tin-7" in text)
         assert live.end(signal.SIGINT) == 0
         assert "Traceback" not in live.until(lambda text: "\x1b[?1049l" in text)
+
+
+def test_several_nodes_are_given_one_instant_to_begin_on(broker: Broker, folder: Path) -> None:
+    order = ("play", "--title", "t", "--builtin", "tone", "--to", "group:hoang-dao/thon-2")
+    with node(broker, folder) as pole:
+        for more in ((), ("--start-at", "now"), ("--kind", "emergency")):
+            assert loactl(folder, *order, *more).exit_code == 0
+        together, at_once, emergency = (pole.heard() for _ in range(3))
+    assert together["command"]["start_at"] == together["iat"] + 10
+    assert "start_at" not in at_once["command"]
+    assert "start_at" not in emergency["command"]
+
+
+def test_items_are_put_in_order_and_files_are_fetched_beforehand(broker: Broker, folder: Path) -> None:
+    (folder / "a.flac").write_bytes(b"fLaC" + bytes(96))
+    with node(broker, folder) as pole:
+        file = (str(folder / "a.flac"), "--uri", "https://tin.example/a.flac")
+        ordered = loactl(folder, "order", "b", "a", "--to", f"node:{NODE}")
+        fetched = loactl(folder, "prefetch", *file, "--pin", "--to", f"node:{NODE}", *known(pole))
+        order, prefetch = pole.heard(), pole.heard()
+    assert (ordered.exit_code, fetched.exit_code) == (0, 0), fetched.output
+    assert order["command"] == {"type": "order", "items": ["b", "a"]}
+    (source,) = prefetch["command"]["sources"]
+    assert (source["file"]["uri"], source["file"]["bytes"]) == ("https://tin.example/a.flac", 100)
+    assert (prefetch["command"]["pin"], prefetch["exp"] - prefetch["iat"]) == (True, 7 * 86_400)
+
+
+def stale(_claims: Mapping[str, Any]) -> Verdict:
+    return "refused", "stale_version"
+
+
+def test_a_schedule_and_a_policy_are_sent_and_a_stale_one_is_told(broker: Broker, folder: Path) -> None:
+    (folder / "lich.yaml").write_text(SCHEDULE)
+    (folder / "tin.flac").write_bytes(b"fLaC" + bytes(96))
+    (folder / "quy-che.yaml").write_text(POLICY)
+
+    def send(sort: str, name: str, *more: str) -> Result:
+        addressed = ("--to", f"node:{NODE}", "--config", str(folder / "control.yaml"))
+        return CliRunner().invoke(app, [sort, "send", str(folder / name), *addressed, *more])
+
+    with node(broker, folder) as pole:
+        for sort, name in (("schedule", "lich.yaml"), ("policy", "quy-che.yaml")):
+            result = send(sort, name, *known(pole))
+            claims = pole.heard()
+            assert result.exit_code == 0, result.output
+            assert claims["command"]["type"] == f"set_{sort}"
+            assert claims["exp"] - claims["iat"] == 7 * 86_400
+            assert f"version: {claims['iat']}\nsha256: " in result.stdout
+            assert f"{NODE}  accepted" in result.stdout
+        pole.judge = stale
+        result = send("policy", "quy-che.yaml", *known(pole))
+        pole.heard()
+        assert (result.exit_code, "refused: stale_version" in result.stdout) == (3, True)
+        assert "leave `version:` out" in result.stderr
+
+
+def test_a_schedule_with_warnings_is_sent_only_on_purpose(broker: Broker, folder: Path) -> None:
+    every_day = SCHEDULE.replace("[mon, wed]", "[mon, tue, wed, thu, fri, sat, sun]")
+    (folder / "lich.yaml").write_text(every_day)
+    (folder / "tin.flac").write_bytes(b"fLaC" + bytes(96))
+    (folder / "quy-che.yaml").write_text(POLICY)
+    order = ["schedule", "send", str(folder / "lich.yaml"), "--policy", str(folder / "quy-che.yaml")]
+    addressed = ["--to", f"node:{NODE}", "--config", str(folder / "control.yaml")]
+    with node(broker, folder) as pole:
+        held = CliRunner().invoke(app, [*order, *addressed])
+        assert held.exit_code == 1
+        assert "will not sound, policy_quiet_hours" in held.stderr
+        assert "nothing was sent" in held.stderr
+        assert pole.orders.empty()
+        assert CliRunner().invoke(app, [*order, "--anyway", *addressed]).exit_code == 0
+        assert len(pole.heard()["command"]["slots"]) == 1

@@ -12,13 +12,15 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.core import node
+from agent.core import programme as prog
 from agent.core.amplifier import ENERGISED, AmplifierSettings
-from agent.core.programme import SAMPLE_RATE
+from agent.core.items import SAMPLE_RATE
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import AnyCommand, Play, Stop, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
+from agent.messages.rules import NO_RULES, Rules
 from agent.messages.sources import Builtin, BuiltinName, File, Relay, Source
 from agent.messages.trust import TrustDocument
 from agent.messages.words import Kind
@@ -36,6 +38,9 @@ FILE = Source(file=File("https://files.example/a.mp3", "a" * 64, 1_000))
 OTHER_FILE = Source(file=File("https://files.example/b.mp3", "b" * 64, 1_000))
 RELAY = Source(relay=Relay("https://radio.vov.example/live"))
 TRUST = document(OPERATOR, CHAIR, DEFENCE)
+TIMEOUT_S = 120.0
+"""Of a connection into a dead network."""
+
 BOOTED_S = 20.0
 """Boot time when the agent starts after a power cut."""
 
@@ -55,7 +60,31 @@ class Behaviour:
     silence_s: float | None = 0.01
     card_hangs: bool = False
     """It begins to sound, and is never heard of again."""
+    advance_s: int = 1
+    """How often the card says that it goes on."""
+    network: bool | None = None
+    """Whether connections come about, and reports are received; None: only as the test says."""
     synchronised: bool = True
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A stretch of sound as the village hears it: seconds of the lane, of attempt `token`."""
+
+    item: str
+    token: int
+    at_s: float
+    from_s: float
+    until_s: float
+
+
+@dataclass
+class _Sounding:
+    at_s: float
+    length_s: float
+    complete: bool
+    lane_s: float
+    all_sounded: bool = False
 
 
 @dataclass
@@ -77,7 +106,10 @@ class Pole:
         self._serial = itertools.count()
         self._entropy = itertools.count(1 << 127, 1 << 100)
         self._future: list[tuple[float, int, ev.Event]] = []
-        self._sounding: dict[int, tuple[float, float, bool]] = {}
+        self._sounding: dict[int, _Sounding] = {}
+        self._held: dict[int, float] = {}
+        self.heard: list[Heard] = []
+        self._skipped: dict[int, float] = {}
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
         self.state = node.initial(self.settings, self.trust, self.released_s, self.now)
@@ -157,9 +189,19 @@ class Pole:
         self.behaviour.synchronised = True
         self.tell(ev.Tick())
 
-    def hear(self, envelope: bytes) -> None:
+    def lose_the_link(self) -> None:
+        """The connection breaks."""
+        self.tell(ev.Disconnected(self._connection, "gone"))
+
+    def fail_the_relay(self) -> None:
+        """No line can be switched any more, for now."""
+        for zone in self.settings.zones:
+            self.tell(ev.RelayFailed(zone, "line busy"))
+
+    def hear(self, envelope: bytes, *, qos: int = 1) -> None:
         """A real envelope arrives, and is judged by real signatures."""
-        self._happen(ev.MessageArrived(ev.Delivery(self._connection, next(self._serial) + 1), "topic", envelope, False))
+        packet = (next(self._serial) + 1) * qos
+        self._happen(ev.MessageArrived(ev.Delivery(self._connection, packet), "topic", envelope, False))
 
     def run(self, seconds: float) -> None:
         """Move the clock, stopping wherever something happens or is due."""
@@ -237,15 +279,17 @@ class Pole:
             event = self.judge.judge(event, *node.clock_view(self.state, self.now))
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
-        if isinstance(event, ev.SoundEnded) and self._sounding.pop(event.token, None) is None:
-            return
+        if isinstance(event, ev.SoundEnded | ev.SoundHeld):
+            if event.token not in self._sounding:
+                return
+            self._hear(event.token, event.loudness)
         self.tell(event)
 
     def _perform(self, effect: do.Effect) -> None:
-        behave = self.behaviour
         match effect:
             case do.Connect(connection=connection):
                 self._connection = connection
+                self._connect(connection)
             case do.Commit(token=token, writes=writes):
                 self._commit(token, writes)
             case do.TakeTrust(document=document, orders=orders):
@@ -254,23 +298,42 @@ class Pole:
                 self._first.append(message)
             case do.Acknowledge(delivery=delivery):
                 self.acknowledged.append(delivery.packet)
+            case _:
+                self._perform_sources(effect)
+
+    def _perform_sources(self, effect: do.Effect) -> None:
+        behave = self.behaviour
+        match effect:
             case do.FetchFile(token=token, file=file):
                 self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
             case do.OpenStream(token=token, relay=relay):
                 self._fetch(token, relay.uri, ev.StreamReady(token, 99, b"ID3"))
-            case do.Decode(token=token):
+            case do.Decode(token=token, from_s=from_s):
+                self._skipped[token] = from_s
                 self.later(behave.decode_s, ev.SamplesDecoded(token))
+            case do.Speak(token=token):
+                self._fetch(token, "speech", ev.FileReady(token, "/run/speech"))
+            case do.Prefetch(token=token, file=file):
+                self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
             case do.OpenCard():
                 self.later(behave.card_s, ev.CardOpened())
+            case do.ReadOutbox(after_seq=after_seq, limit=limit) if behave.network is not None:
+                found = [seq for seq in self.stored.outbox if seq > after_seq][:limit]
+                self.later(0.01, ev.OutboxRead(tuple((seq, b"{}") for seq in found)))
+            case do.PublishReport(seq=seq) if behave.network:
+                self.later(0.05, ev.ReportDelivered(self._connection, seq, True))
             case _:
                 self._perform_sound(effect)
 
     def _perform_sound(self, effect: do.Effect) -> None:
         match effect:
-            case do.Sound(token=token, max_samples=max_samples):
-                self._sound(token, max_samples)
+            case do.Sound(token=token, max_samples=max_samples, at_mono_s=at_mono_s):
+                self._sound(token, max_samples, at_mono_s)
             case do.Silence(token=token):
+                self._held.pop(token, None)
                 self._silence(token)
+            case do.Hold(token=token):
+                self._hold(token)
             case do.SwitchRelay(on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
             case do.CloseCard():
@@ -287,43 +350,91 @@ class Pole:
         self.reports += [each.claims.report for each in writes if isinstance(each, do.AppendReport)]
         self.later(self.behaviour.commit_s, ev.Committed(token))
 
+    def _connect(self, connection: int) -> None:
+        if self.behaviour.network:
+            self.later(0.5, ev.Connected(connection, "broker"))
+        elif self.behaviour.network is False:
+            self.later(TIMEOUT_S, ev.Disconnected(connection, "no answer"))
+
     def _fetch(self, token: int, uri: str, ready: ev.Event) -> None:
         reason = self.behaviour.fetch_fails.get(uri)
         if reason is not None:
             ready = ev.SourceFailed(token, reason, f"{uri} failed")
         self.later(self.behaviour.fetch_s, ready)
 
-    def _sound(self, token: int, max_samples: int) -> None:
+    def _sound(self, token: int, max_samples: int, at_mono_s: float | None) -> None:
+        """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
         behave = self.behaviour
-        length_s = min(behave.sound_length_s, max_samples / SAMPLE_RATE)
-        complete = behave.sound_length_s <= max_samples / SAMPLE_RATE
-        at_s = self.mono_s + behave.card_lead_s
-        self._sounding[token] = (at_s, length_s, complete)
-        self.later(behave.card_lead_s, ev.SoundStarted(token, at_s))
+        for other in list(self._sounding):
+            assert other == token or self._sounding[other].at_s + self._sounding[other].length_s <= self.mono_s + 0.1, (
+                "two items sound at once"
+            )
+        begun_s = self.mono_s + behave.card_lead_s
+        at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
+        lane_s = self._held.pop(token, 0.0) + (0.0 if at_mono_s is None else at_s - at_mono_s)
+        rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
+        most_s = max_samples / SAMPLE_RATE - (0.0 if at_mono_s is None else at_s - at_mono_s)
+        length_s = min(rest_s, most_s)
+        self._sounding[token] = _Sounding(at_s, length_s, rest_s <= most_s, lane_s)
+        self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
-            for second in range(1, math.ceil(length_s)):
-                self.later(behave.card_lead_s + second, ev.SoundAdvanced(token))
-        loudness = ev.Loudness(round(length_s * SAMPLE_RATE), -20.0, -3.0, 0)
-        self.later(
-            None if behave.card_hangs else behave.card_lead_s + length_s, ev.SoundEnded(token, complete, loudness)
-        )
+            for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
+                self.later(at_s - self.mono_s + second, ev.SoundAdvanced(token))
+            loudness = self._loudness(length_s)
+            self.later(at_s - self.mono_s + length_s, ev.SoundEnded(token, rest_s <= most_s, loudness))
 
-    def _silence(self, token: int) -> None:
+    def _loudness(self, heard_s: float) -> ev.Loudness:
+        return ev.Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
+
+    def _hear(self, token: int, loudness: ev.Loudness) -> None:
+        sounding = self._sounding.pop(token)
+        heard_s = loudness.samples / SAMPLE_RATE
+        item = next((each.name for each in prog.attempts(self.state.programme) if each.token == token), "")
+        from_s = self._skipped.get(token, 0.0) + sounding.lane_s
+        self.heard.append(Heard(item, token, sounding.at_s, round(from_s, 6), round(from_s + heard_s, 6)))
+
+    def _stop(self, token: int) -> float | None:
+        """Nothing more is heard of it; how much was, or None if it had not been asked to sound."""
         sounding = self._sounding.get(token)
         if sounding is None:
-            return
+            return None
         self._future = [each for each in self._future if not _ends(each[2], token)]
         heapq.heapify(self._future)
-        heard_s = max(0.0, self.mono_s - sounding[0])
-        loudness = ev.Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
-        self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, loudness))
+        heard_s = min(sounding.length_s, max(0.0, self.mono_s - sounding.at_s))
+        sounding.all_sounded = heard_s >= sounding.length_s
+        sounding.length_s = heard_s
+        return heard_s
+
+    def _silence(self, token: int) -> None:
+        heard_s = self._stop(token)
+        if heard_s is not None:
+            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(heard_s)))
+
+    def _hold(self, token: int) -> None:
+        heard_s = self._stop(token)
+        if heard_s is None:
+            return
+        sounding = self._sounding[token]
+        if heard_s == 0:
+            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(0)))
+        elif sounding.all_sounded:
+            self.later(self.behaviour.silence_s, ev.SoundEnded(token, sounding.complete, self._loudness(heard_s)))
+        else:
+            self._held[token] = sounding.lane_s + heard_s
+            self.later(self.behaviour.silence_s, ev.SoundHeld(token, self._loudness(heard_s)))
 
 
 def _ends(event: ev.Event, token: int) -> bool:
     return isinstance(event, ev.SoundEnded | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
 
 
-def make_pole(behaviour: Behaviour | None = None, trust: TrustDocument = TRUST, **zones: AmplifierSettings) -> Pole:
+def make_pole(
+    behaviour: Behaviour | None = None,
+    trust: TrustDocument = TRUST,
+    rules: Rules = NO_RULES,
+    heartbeat_s: int = 60,
+    **zones: AmplifierSettings,
+) -> Pole:
     """A node with one zone (or these), its clock trusted by the kernel unless the behaviour says otherwise."""
     settings = node.NodeSettings(
         node="hd-03",
@@ -334,7 +445,8 @@ def make_pole(behaviour: Behaviour | None = None, trust: TrustDocument = TRUST, 
         zones=zones or {"main": AmplifierSettings(warm_up_ms=800, linger_ms=3_000)},
         volume_percent=80,
         emergency_volume_percent=100,
-        heartbeat_s=60,
+        heartbeat_s=heartbeat_s,
+        rules=rules,
     )
     return Pole(settings, behaviour or Behaviour(), trust)
 

@@ -186,8 +186,10 @@ def test_an_emergency_finds_room_in_a_full_queue_and_what_gave_way_has_its_recor
     last = pole.state.programme.waiting[-1].play.item
     flood = pole.order(play("flood", kind=Kind.EMERGENCY))
     assert pole.outcome(flood).outcome == "accepted"
-    assert pole.state.programme.waiting[0].play.item == "flood"
-    assert len(pole.state.programme.waiting) == prog.MAX_WAITING
+    coming = pole.state.programme.coming
+    assert coming is not None
+    assert coming.name == "flood"
+    assert len(pole.state.programme.waiting) == prog.MAX_WAITING - 1
     assert [(each.item, each.result, each.reason) for each in pole.records] == [(last, "missed", Reason.QUEUE_FULL)]
     assert {pole.outcome(jti).outcome for jti in orders} == {"accepted"}
 
@@ -198,11 +200,40 @@ def test_a_queue_of_emergencies_is_bounded_too() -> None:
     assert [pole.outcome(pole.order(each)).reason for each in flood].count(Reason.QUEUE_FULL) == 1
 
 
+def remembered(pole: Pole, **authorities: int) -> dict[tuple[str, str], int]:
+    """A replay memory of so many live commands of each authority."""
+    exp = pole.wall_s + 9_000
+    return {(iss, f"jti-{number:012d}"): exp for iss, count in authorities.items() for number in range(count)}
+
+
+def test_no_authority_takes_more_of_the_memory_than_it_leaves_free() -> None:
+    """One stolen key, or two, leave room for whoever has not spoken yet."""
+    pole = make_pole().start().connect()
+    operator = EVERYTHING - {"play.emergency"}
+    half = (MAX_ACCEPTED - RESERVED) // 2
+    pole.state = replace(pole.state, accepted=remembered(pole, stolen=half - 1, district=half // 2 - 1))
+
+    def told(iss: str) -> Reason | None:
+        return pole.outcome(pole.order(SetVolume(50), iss=iss, may=operator)).reason
+
+    assert [told("stolen"), told("stolen")] == [Reason.REPLAY_TABLE_FULL] * 2, "the district has taken some of it"
+    assert [told("district"), told("commune")] == [None, None]
+    pole.state = replace(pole.state, accepted=remembered(pole, stolen=half - 1))
+    assert [told("stolen"), told("stolen"), told("commune")] == [None, Reason.REPLAY_TABLE_FULL, None]
+    assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY), iss="stolen")).outcome == "accepted"
+
+
+def test_a_share_that_is_full_of_what_is_over_is_emptied_first() -> None:
+    pole = make_pole().start().connect()
+    over = {("commune", f"jti-{number:012d}"): pole.wall_s - 1 for number in range(MAX_ACCEPTED // 2)}
+    pole.state = replace(pole.state, accepted=over)
+    assert pole.outcome(pole.order(SetVolume(50))).outcome == "accepted"
+
+
 def test_who_fills_the_memory_keeps_no_emergency_out_and_no_end_of_one() -> None:
     pole = make_pole().start().connect()
     operator = EVERYTHING - {"play.emergency"}
-    table = {("commune", f"jti-{number:012d}"): pole.wall_s + 9_000 for number in range(MAX_ACCEPTED - RESERVED)}
-    pole.state = replace(pole.state, accepted=table)
+    pole.state = replace(pole.state, accepted=remembered(pole, commune=(MAX_ACCEPTED - RESERVED) // 2))
     assert pole.outcome(pole.order(play("notice"), may=operator)).reason is Reason.REPLAY_TABLE_FULL
     assert pole.outcome(pole.order(stop("notice"), may=operator)).reason is Reason.REPLAY_TABLE_FULL
     assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY))).outcome == "accepted"
@@ -293,6 +324,14 @@ def test_the_lowest_ceiling_holds_and_mute_spares_emergencies(
     assert sound.gain_percent == expected
 
 
+def test_a_mute_that_an_unmuting_on_its_way_to_the_disk_supersedes_does_not_act_first() -> None:
+    pole = make_pole(Behaviour(commit_s=5.0)).start().connect()
+    pole.run(20.0)
+    pole.order(SetMute(False))
+    refused_jti = pole.order(SetMute(True), age_s=60)
+    assert (pole.state.muted.value, pole.outcome(refused_jti).reason) == (0, Reason.SUPERSEDED)
+
+
 def test_muting_acts_before_it_is_stored_and_unmuting_after() -> None:
     pole = make_pole(Behaviour(sound_length_s=30.0)).start().connect()
     pole.order(play())
@@ -302,7 +341,7 @@ def test_muting_acts_before_it_is_stored_and_unmuting_after() -> None:
     assert pole.of(do.SetGain) == [(muted_s, do.SetGain(1, 0))]
     pole.run(1.0)
     pole.order(SetMute(False))
-    assert len(pole.of(do.SetGain)) == 2, "the stored mute repeats it; unmuting waits"
+    assert len(pole.of(do.SetGain)) == 1, "unmuting waits for the disk"
     pole.run(1.0)
     assert pole.of(do.SetGain)[-1][1] == do.SetGain(1, 80)
 
@@ -391,6 +430,32 @@ def test_reports_leave_in_order_and_are_removed_with_the_next_transaction() -> N
     pole.run(61.0)
     pole.tell(ev.OutboxRead(((40, b"c"),)))
     assert pole.of(do.PublishReport)[published:][-1][1] == do.PublishReport(40, b"c")
+
+
+def test_what_had_only_come_along_on_a_transaction_that_failed_comes_along_on_the_next() -> None:
+    """Deletions and the floor are no command's: they are not given up with it."""
+    pole = make_pole().start().connect()
+    pole.run(0.1)
+    (seq,) = pole.stored.outbox
+    pole.tell(ev.OutboxRead(((seq, b"a"),)))
+    pole.tell(ev.ReportDelivered(1, seq, heard=True))
+    kept_s = pole.stored.settings["floor"][0]
+    pole.run(2.0)
+    pole.behaviour.commits_fail = True
+    pole.order(SetVolume(10))
+    pole.run(1.0)
+    assert (pole.stored.outbox, pole.stored.settings["floor"][0]) == ([seq], kept_s)
+    assert pole.state.timekeeping.kept_s == kept_s, "so that it is due in time"
+    pole.behaviour.commits_fail = False
+    pole.run(10.0)
+    pole.connect()
+    pole.tell(ev.OutboxRead(((seq, b"a"),)))
+    assert len(pole.of(do.PublishReport)) == 1, "it was received: it is not sent again"
+    pole.order(SetVolume(10))
+    pole.run(1.0)
+    assert seq not in pole.stored.outbox
+    assert pole.stored.settings["floor"][0] > kept_s
+    assert pole.state.outbox.waiting == len(pole.stored.outbox)
 
 
 def test_a_lost_link_sends_again_what_was_in_flight() -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from agent.core import documents
-from agent.core.documents import MAX_AUTHORITIES, NOT_APPLIED
+from agent.core.documents import MAX_AUTHORITIES
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.codec import convert
@@ -206,6 +206,27 @@ class TestVersions:
         assert seen(pole) == []
         assert pole.stored.documents[str(document()["type"]), "commune clerk"].envelope is None
 
+    @pytest.mark.parametrize(
+        ("left", "stays"),
+        [(("play.normal", "play.priority"), False), (CLERK.may, True), ((), True)],
+        ids=["permissions lost", "nothing lost", "retired"],
+    )
+    def test_a_key_changed_while_the_document_was_being_stored(
+        self, document: Document, left: tuple[Permission, ...], stays: bool
+    ) -> None:
+        pole = started(Behaviour(commit_s=None))
+        hear(pole, document(7), jti="first")
+        (token,) = [token for token, each in pole.state.pending.items() if each.then is not None]
+        pole.behaviour.commit_s = 0.005
+        pole.hear(change(trust(2, replace(CLERK, may=left), OPERATOR, CHAIR), A, jti="trust-version-two"))
+        pole.run(1.0)
+        assert pole.state.trust.document.version == 2
+        pole.tell(ev.Committed(token))
+        pole.run(1.0)
+        assert [each.version for each in seen(pole)] == [7] * stays
+        kept = pole.stored.documents[str(document()["type"]), "commune clerk"]
+        assert (kept.envelope is not None) == stays
+
     def test_one_that_the_disk_has_altered_is_not_obeyed_and_not_forgotten(self, document: Document) -> None:
         pole = started()
         hear(pole, document(7), jti="first")
@@ -264,10 +285,18 @@ class TestVersions:
         assert len(seen(pole)) == MAX_AUTHORITIES
         assert outcome(pole, f"of-k-{MAX_AUTHORITIES}").reason is Reason.QUEUE_FULL
 
-    def test_the_outcome_says_that_it_is_not_applied_yet(self, document: Document) -> None:
-        pole = started()
-        hear(pole, document(7), jti="first")
-        assert outcome(pole, "first").detail in NOT_APPLIED.values()
+    def test_an_authority_that_was_revoked_comes_back_only_where_there_is_room(self, document: Document) -> None:
+        keys = [Key(f"k-{n}", f"authority {n}", may=CLERK.may) for n in range(MAX_AUTHORITIES + 1)]
+        pole = started(document=trust(1, *keys))
+        hear(pole, document(1), keys[0], jti="of-the-first")
+        pole.hear(change(trust(2, *keys[1:]), A, jti="trust-version-two"))
+        pole.run(1.0)
+        for key in keys[1:]:
+            hear(pole, document(1), key, jti=f"of-{key.kid}")
+        pole.hear(change(trust(3, *keys), A, jti="trust-version-three"))
+        pole.run(1.0)
+        hear(pole, document(2), keys[0], jti="back-again")
+        assert (outcome(pole, "back-again").reason, len(seen(pole))) == (Reason.QUEUE_FULL, MAX_AUTHORITIES)
 
 
 class TestPermission:

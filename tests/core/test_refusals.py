@@ -73,3 +73,10 @@ def test_an_alarm_that_could_not_be_stored_takes_nothing_with_it() -> None:
     pole.run(30.0)
     assert [record.item for record in pole.records if record.result == "played"] == ["kept"]
     assert pole.stored.outbox == sorted(set(pole.stored.outbox)), "no number is given twice"
+    assert alarms(pole) == [], "one a minute"
+    forged(pole, 5)
+    forged(pole, 7, Reason.UNKNOWN_KEY)
+    pole.run(ALARM_EVERY_S)
+    pole.order(play("later"))
+    pole.run(1.0)
+    assert alarms(pole) == [Alarm("unproven_commands", "bad_signature 55, unknown_key 7", 62)], "and it comes back"

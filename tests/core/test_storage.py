@@ -7,6 +7,8 @@ from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
 from agent.messages.words import Kind
 from tests.core.pole import FILE, OTHER_FILE, Behaviour, Pole, altered, make_pole, play, stop
+from tests.signing import OPERATOR
+from tests.signing import order as jws
 
 
 def kept_items(pole: Pole, since: int = 0) -> list[str]:
@@ -116,3 +118,113 @@ def test_a_second_source_counts_the_amplifier_from_the_items_beginning() -> None
     pole.run(30.0)
     first, second = pole.records
     assert abs(second.amplifier_on_s - first.amplifier_on_s) < 0.1
+
+
+def test_a_play_that_could_not_be_stored_is_as_if_it_had_not_come() -> None:
+    """It had a record, and another when the broker brought it again."""
+    pole = make_pole(Behaviour(commits_fail=True, sound_length_s=1.0)).start().connect()
+    pole.order(play(), jti="jti-news-000000001")
+    pole.run(2.0)
+    assert (pole.state.programme.waiting, pole.state.programme.current) == ((), None)
+    pole.behaviour.commits_fail = False
+    pole.run(30.0)
+    assert pole.records == []
+    pole.order(play(), jti="jti-news-000000001")
+    pole.run(30.0)
+    assert [(each.item, each.result) for each in pole.records] == [("item-1", "played")]
+
+
+def test_what_was_stopped_before_it_was_stored_does_not_come_back_with_the_brokers_copy() -> None:
+    pole = make_pole(Behaviour(commits_fail=True, commit_s=1.0)).start().connect()
+    pole.order(play(), jti="jti-news-000000001")
+    pole.behaviour.commits_fail = False
+    pole.order(stop("item-1"))
+    pole.run(1.0)
+    pole.connect()
+    pole.order(play(), jti="jti-news-000000001")
+    pole.run(30.0)
+    assert [(each.item, each.result) for each in pole.records] == [("item-1", "stopped")]
+    assert pole.outcome("jti-news-000000001").outcome == "accepted"
+    assert pole.of(do.Sound) == []
+
+
+def test_its_record_alone_keeps_a_copy_from_sounding_after_a_power_cut() -> None:
+    """Its own transaction had failed, and was not tried again before the power went."""
+    pole = make_pole(Behaviour(commits_fail=True, commit_s=1.0)).start().connect()
+    pole.order(play(), jti="jti-news-000000001")
+    pole.behaviour.commits_fail = False
+    pole.order(stop("item-1"))
+    pole.run(2.0)
+    again = pole.after_power_cut(wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    again.order(play(), jti="jti-news-000000001", age_s=90)
+    again.run(30.0)
+    assert [(each.item, each.result) for each in again.records] == [("item-1", "stopped")]
+
+
+def test_the_commit_of_an_item_that_is_over_lets_no_other_of_its_name_sound() -> None:
+    pole = make_pole(Behaviour(commit_s=3.0), main=AmplifierSettings(warm_up_ms=0)).start().connect()
+    pole.order(play())
+    pole.order(stop("item-1"))
+    pole.run(1.0)
+    pole.order(play())
+    pole.run(2.5)
+    assert pole.of(do.Sound) == [], "only the first of them is on the disk"
+    pole.run(30.0)
+    assert [each.result for each in pole.records] == ["stopped", "played"]
+
+
+def test_a_command_that_was_judged_before_its_waiting_was_stored_has_one_outcome() -> None:
+    pole = make_pole(Behaviour(synchronised=False, commits_fail=True, commit_s=1.0)).start().connect()
+    command = jws({"type": "set_volume", "percent": 40}, OPERATOR, jti="jti-quiet-00000001")
+    pole.hear(command)
+    pole.behaviour.commits_fail = False
+    pole.learn_from_the_network()
+    pole.run(5.0)
+    pole.connect()
+    pole.hear(command)
+    pole.run(10.0)
+    assert pole.outcome("jti-quiet-00000001").outcome == "accepted"
+    assert pole.state.volume.value == 40
+
+
+def test_a_record_that_is_stored_late_does_not_forget_the_next_item_of_its_name() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+    pole.order(play())
+    pole.run(0.5)
+    pole.behaviour.commits_fail = True
+    pole.order(stop("item-1"))
+    pole.behaviour.commits_fail = False
+    pole.order(altered(play(), start_at=pole.wall_s + 100), jti="jti-second-000001")
+    pole.run(20.0)
+    assert [each.result for each in pole.records] == ["stopped"]
+    assert list(pole.stored.items) == ["item-1"], "or it would be lost with the power"
+
+
+def test_what_had_to_stay_for_an_order_that_came_to_nothing_is_forgotten_with_it() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+    pole.order(play())
+    pole.run(0.5)
+    pole.behaviour.commits_fail = True
+    pole.behaviour.commit_s = 1.0
+    pole.order(stop("item-1"))
+    pole.run(3.0)
+    pole.behaviour.commit_s = 8.0
+    pole.order(play(), jti="jti-second-000001")
+    pole.behaviour.commits_fail = False
+    pole.run(60.0)
+    assert [each.result for each in pole.records] == ["stopped"]
+    assert pole.stored.items == {}, "or it would sound after a restart"
+
+
+def test_the_beginning_of_one_item_is_not_noted_for_the_next_of_its_name() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+    pole.order(play())
+    pole.run(0.5)
+    pole.behaviour.commits_fail = True
+    pole.run(1.0)
+    pole.behaviour.commits_fail = False
+    pole.order(stop("item-1"))
+    pole.run(0.1)
+    pole.order(altered(play(), start_at=pole.wall_s + 100), jti="jti-second-000001")
+    pole.run(20.0)
+    assert pole.stored.items["item-1"].started_at is None

@@ -299,6 +299,39 @@ def test_the_roots_who_set_a_clock_back_do_not_bring_back_what_was_played() -> N
     assert sounded(again) == ["flood", "a-new-one"]
 
 
+def test_the_roots_own_time_is_remembered_though_it_is_long_before_what_was_forgotten() -> None:
+    """It is stored by the transaction that forgets what is over: it must not go with it."""
+    pole = make_pole().start().connect()
+    pole.hear(flood(pole))
+    jump(pole, TWO_YEARS_S)
+    pole.hear(
+        order({"type": "report_now"}, CHAIR, jti="jti-that-makes-it-forget", iat=pole.wall_s, exp=pole.wall_s + 9)
+    )
+    pole.run(60.0)
+    assert pole.stored.settings["forgotten"][0] > NOW
+    pole.behaviour.synchronised = False
+    told = time_told(pole, ROOT)
+    pole.hear(told)
+    pole.run(1.0)
+    assert ("root", f"jti-of-time-{int(pole.world_s) - 1}") in pole.stored.accepted
+
+
+def test_a_mark_that_could_not_be_stored_at_first_does_not_come_back_after_the_roots_have_lowered_it() -> None:
+    pole = make_pole()
+    pole.wall_offset_s += YEAR_2099_S - pole.world_s
+    pole.behaviour.commits_fail = True
+    pole.on_a_new_card().connect()
+    pole.run(1.0)
+    pole.behaviour.commits_fail = False
+    pole.behaviour.synchronised = False
+    pole.hear(time_told(pole, ROOT))
+    pole.run(1.0)
+    assert pole.stored.settings["mark"][0] == NOW + 1
+    pole.run(20.0)
+    assert pole.stored.settings["mark"][0] == NOW + 1
+    assert pole.stored.settings["floor"][0] < NOW + 60
+
+
 def test_a_time_below_the_floor_is_known_to_be_wrong_and_brings_nothing_back() -> None:
     """A control server whose clock is slow by hours, and an emergency that this pole never saw."""
     pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()

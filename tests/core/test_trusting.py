@@ -113,6 +113,20 @@ def test_what_is_held_is_bounded() -> None:
     assert len(pole.acknowledged) == 2 * MAX_HELD + 11
 
 
+def test_who_floods_under_qos_0_takes_no_place_from_what_the_broker_waits_for() -> None:
+    """The successor is signed by roots to come, and is there while its predecessor is being stored."""
+    pole = make_pole(Behaviour(commit_s=1.0), trust(1, OPERATOR, CHAIR)).start().connect()
+    pole.hear(change(trust(2, OPERATOR, CHAIR, roots=(B,)), A, B, jti=f"{JTI}2"))
+    for number in range(MAX_HELD + 5):
+        junk = order(play(), STRANGER, jti=f"of-a-stranger-{number:04}")
+        pole.hear(junk, qos=0)
+    pole.hear(change(trust(3, CHAIR, roots=(B,)), B, jti=f"{JTI}3"))
+    assert len(pole.state.trust.held) == MAX_HELD + 1
+    pole.run(5.0)
+    assert outcomes(pole) == [(f"{JTI}2", "accepted", None), (f"{JTI}3", "accepted", None)]
+    assert told(pole) == 3
+
+
 def test_a_removed_key_ends_nothing_that_comes_later() -> None:
     pole = started(before=trust(1, CHAIR, DEFENCE))
     pole.hear(order({"type": "stop", "item": "flood", "reason": "x"}, CHAIR, jti="an-early-stop-of-a-thief"))

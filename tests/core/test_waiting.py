@@ -1,8 +1,12 @@
 """Commands that come before the time is known: stored, acknowledged, judged once it is. With real signatures."""
 
+from dataclasses import replace
+
 import pytest
 
+from agent.core.admission import MAX_STOPS, RESERVED
 from agent.core.answers import MAX_REPORTED_REFUSALS
+from agent.core.state import RememberedStop
 from agent.core.unjudged import MAX_UNJUDGED
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -132,6 +136,24 @@ def test_a_setting_that_waited_and_could_not_be_stored_at_first_comes_into_force
     pole.behaviour.commits_fail = False
     pole.run(10.0)
     assert (outcomes(pole), pole.state.volume.value) == ({"the-volume-33": None}, 33)
+
+
+def test_a_setting_that_could_not_be_stored_at_first_is_not_written_over_a_later_one() -> None:
+    """Both waited, so both are tried until they are stored, the earlier one later."""
+    pole = blind()
+    pole.hear(order({"type": "set_volume", "percent": 33}, jti="jti-of-the-volume-33"))
+    pole.run(1.0)
+    pole.behaviour.commits_fail = True
+    pole.learn_from_the_network()
+    pole.run(1.0)
+    pole.behaviour.commits_fail = False
+    pole.connect()
+    pole.hear(order({"type": "set_volume", "percent": 44}, jti="jti-of-the-volume-44", iat=NOW + 1, exp=NOW + 600))
+    pole.run(1.0)
+    assert pole.stored.settings["volume_percent"] == (44, NOW + 1)
+    pole.run(10.0)
+    assert outcomes(pole) == {"the-volume-44": None, "the-volume-33": None}
+    assert (pole.stored.settings["volume_percent"], pole.state.volume.value) == ((44, NOW + 1), 44)
 
 
 def test_one_that_cannot_be_stored_is_not_acknowledged_and_may_come_again() -> None:
@@ -301,6 +323,69 @@ def test_the_stop_of_an_emergency_waits_and_ends_it_before_it_sounds(kept: bool)
     assert outcomes(pole)["the-flood-stop"] is None
     assert [(record.item, record.result, record.played_s) for record in pole.records] == [("flood", "stopped", 0.0)]
     assert pole.relay() == []
+
+
+def test_a_stop_of_all_reaches_what_waits_and_the_key_may_end_for_as_long_as_it_could_sound() -> None:
+    pole = blind()
+    pole.hear(said("bulletin", life_s=7_200))
+    pole.hear(said("chairs", CHAIR, life_s=7_200))
+    pole.hear(said("important", kind="priority", life_s=7_200))
+    pole.hear(flood())
+    everything = {"type": "stop", "all": True, "reason": "not tonight"}
+    pole.hear(order(everything, CHAIR, jti="jti-of-the-stop-of-all", iat=NOW, exp=NOW + 60))
+    pole.run(1.0)
+    (told,) = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert (told.outcome, told.detail) == ("accepted", "stayed: important, flood")
+    again = pole.after_power_cut(600.0).connect()
+    again.learn_from_the_network()
+    again.hear(said("bulletin", life_s=7_200))
+    again.run(60.0)
+    assert outcomes(again) == {
+        "the-stop-of-all": None,
+        "bulletin": Reason.STOPPED,
+        "chairs": Reason.STOPPED,
+        "important": None,
+        "flood": None,
+    }
+    assert {record.item for record in again.records} == {"flood", "important"}
+
+
+def test_a_stop_of_all_after_a_power_cut_reaches_what_waited_before_it() -> None:
+    pole = blind()
+    pole.hear(said("bulletin"))
+    pole.hear(order({"type": "set_volume", "percent": 33}, jti="jti-of-the-volume-33"))
+    pole.run(1.0)
+    again = pole.after_power_cut(10.0).connect()
+    again.hear(order({"type": "stop", "all": True, "reason": "x"}, jti="jti-of-the-stop-of-all"))
+    again.run(1.0)
+    again.learn_from_the_network()
+    again.run(20.0)
+    assert outcomes(again) == {"the-stop-of-all": None, "bulletin": Reason.STOPPED, "the-volume-33": None}
+    assert again.relay() == []
+
+
+def test_a_stop_of_all_remembers_no_more_stops_than_there_is_room_for() -> None:
+    pole = blind()
+    for number in range(3):
+        pole.hear(said(f"item-{number}"))
+    remembered = RememberedStop(frozenset({"play.normal", "stop"}), NOW + 3_600)
+    others = {(f"other-{number}", "commune"): remembered for number in range(MAX_STOPS - RESERVED - 2)}
+    pole.state = replace(pole.state, stops=others)
+    pole.hear(order({"type": "stop", "all": True, "reason": "x"}, jti="jti-of-the-stop-of-all"))
+    pole.run(1.0)
+    (told,) = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert (told.detail, len(pole.state.stops)) == ("stayed: item-2", MAX_STOPS - RESERVED)
+
+
+def test_the_stop_of_one_that_waits_binds_as_long_as_that_could_sound() -> None:
+    pole = blind()
+    pole.hear(said("bulletin", life_s=7_200))
+    stop = {"type": "stop", "item": "bulletin", "reason": "x"}
+    pole.hear(order(stop, jti="jti-of-the-stop-of-it", iat=NOW, exp=NOW + 60))
+    pole.run(600.0)
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    assert (outcomes(pole)["bulletin"], pole.relay()) == (Reason.STOPPED, [])
 
 
 def test_whoever_may_not_order_emergencies_stops_none_that_waits() -> None:

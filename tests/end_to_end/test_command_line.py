@@ -1,7 +1,13 @@
-"""`loa-agent` as a technician uses it: check, run, status, verify."""
+"""`loa-agent` as a technician uses it: check, run, status, verify, amp-off."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from agent.messages.commands import SetVolume
-from rig.sound import Daemon
+from rig.sound import PATIENCE_S, Daemon
 from rig.village import Node, Station
 
 
@@ -27,6 +33,21 @@ def test_a_good_file_is_said_to_be_good(station: Station, sound: Daemon) -> None
     )
 
 
+def test_whoever_reads_the_log_finds_what_check_says_of_the_file(station: Station, sound: Daemon) -> None:
+    """A relay that is none, a clock that nobody checks: no technician must believe in them."""
+    node = Node(station, sound, name="noted")
+    said = node.command("check").stdout.splitlines()
+    notes = [line.removeprefix(f"{node.config}: note: ") for line in said if ": note: " in line]
+    assert [note.split()[0] for note in notes] == ["gpio.factory", "clock.trust", "sources.allow"]
+    with node:
+        logged = node.log_text().splitlines()
+    found = [number for note in notes for number, line in enumerate(logged) if line.endswith(f"{node.config}: {note}")]
+    assert len(found) == len(notes), node.log_text()
+    ready = next(number for number, line in enumerate(logged) if "ready" in line)
+    assert found == sorted(found)
+    assert max(found) < ready, "before it does anything"
+
+
 def test_verify_prints_the_numbered_checks_and_the_verdict(station: Station, sound: Daemon) -> None:
     node = Node(station, sound, name="judge")
     from_operator = station.sign(SetVolume(50), to="node:hoang-dao/judge")
@@ -37,6 +58,53 @@ def test_verify_prints_the_numbered_checks_and_the_verdict(station: Station, sou
     assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "bad_signature")
     numbers = [line.split()[0] for line in done.stdout.splitlines() if line.split()[0].isdigit()]
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_verify_says_where_the_running_agent_judges_by_another_trust_document(station: Station, sound: Daemon) -> None:
+    """The stored document outranks the file until the file's version is higher: an edit alone changes nothing."""
+    order = station.sign(SetVolume(50), to="node:hoang-dao/twice").envelope.decode()
+    with Node(station, sound, name="twice") as node:
+        same = node.command("verify", "-", text=order)
+        assert (same.returncode, same.stderr) == (0, "")
+        status = node.command("status").stdout
+        (running,) = [line.rpartition(" ")[2] for line in status.splitlines() if line.startswith("trust: ")]
+        trust = node.folder / "trust.yaml"
+        trust.write_text(json.dumps(station.trust_document(version=2)))
+        other = node.command("verify", "-", text=order)
+    assert (other.returncode, other.stdout) == (0, same.stdout)
+    told = f"the running agent judges by another trust document (SHA-256 {running}) than {trust}"
+    assert other.stderr == f"loa-agent: {told}: its verdict may differ\n"
+
+
+AS_NOBODY = """
+import os
+import agent.__main__
+if os.geteuid() == 0:  # who is not root already is held to the folder's rights
+    os.setgroups([])
+    os.setgid(65_534)
+    os.setuid(65_534)
+agent.__main__.main()
+"""
+
+
+def test_amp_off_of_somebody_who_may_not_ask_says_so_and_touches_no_line(tmp_path: Path) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    runtime.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, "amp-off", "--config", str(tmp_path / "node.yaml")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RUNTIME_DIRECTORY": str(runtime)},
+        )
+    finally:
+        runtime.chmod(0o700)
+    assert (done.returncode, "say it with sudo" in done.stderr) == (1, True), done.stdout + done.stderr
+    assert "amplifier off" not in done.stdout
+    assert list(runtime.iterdir()) == []
 
 
 def test_status_says_what_it_can_with_no_agent_running(station: Station, sound: Daemon) -> None:

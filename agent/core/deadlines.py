@@ -1,0 +1,69 @@
+"""When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
+
+from agent.core import items as its
+from agent.core import prefetching
+from agent.core import programme as prog
+from agent.core.items import Attempt, Item, Stage
+from agent.core.state import State, Turn
+from agent.core.zones import needs_amplifier_s
+from agent.messages.events import Now
+
+JUST_AFTER_S = 0.001
+"""What ends at an instant has ended a moment later."""
+
+
+def of_programme(state: State, now: Now) -> list[float | None]:
+    """Monotonic instants; those of conditions that something else keeps waiting lie in the future or are left out."""
+    turn = Turn(state, now)
+    instants: list[float | None] = [its.limit_s(each) for each in prog.attempts(state.programme)]
+    instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
+    later: list[float | None] = []
+    for attempt in prog.attempts(state.programme):
+        later += _of_attempt(turn, attempt)
+    for item in prog.items(state.programme):
+        later += _of_item(turn, item)
+    later.append(_turn_end(state))
+    offset_s = state.timekeeping.offset_s
+    if offset_s is not None:
+        instants.append(state.schedule.next_s - offset_s)
+    return [*instants, *(each for each in later if each is not None and each > now.mono_s)]
+
+
+def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
+    start_s = turn.mono_of(attempt.item.start_s)
+    instants = [needs_amplifier_s(turn, attempt)]
+    if start_s is not None and attempt.stage is Stage.FETCHED:
+        instants.append(start_s - prog.DECODE_AHEAD_S)
+    if attempt.watch is not None:
+        instants.append(_mono(turn, attempt.watch.change_s))
+        instants.append(_mono(turn, attempt.watch.cut[0] if attempt.watch.cut else None))
+    return instants
+
+
+def _of_item(turn: Turn, item: Item) -> list[float | None]:
+    instants: list[float | None] = [_mono(turn, item.not_after + JUST_AFTER_S)]
+    if not item.durable:
+        instants.append(item.ordered_s + its.EMERGENCY_COMMIT_WAIT_S)
+    offset_s = turn.state.timekeeping.offset_s
+    if offset_s is not None:
+        opens_s = prog.opens_s(item, offset_s)
+        instants += [opens_s, opens_s - prog.PAUSE_S]
+    return instants
+
+
+def _mono(turn: Turn, wall_s: float | None) -> float | None:
+    offset_s = turn.state.timekeeping.offset_s
+    return None if wall_s is None or offset_s is None else wall_s - offset_s
+
+
+def _turn_end(state: State) -> float | None:
+    """When an emergency on the air gives way to another, and when that one is made ready."""
+    current = state.programme.current
+    if current is None or not current.item.is_emergency:
+        return None
+    others = [item for item in prog.items(state.programme) if item.is_emergency and item.play.item != current.name]
+    if not others:
+        return None
+    end_s = prog.turn_end_s(current, others)
+    coming = state.programme.coming
+    return end_s if coming is not None else end_s - prog.DECODE_AHEAD_S

@@ -1,0 +1,275 @@
+"""Items of the programme and attempts at their sources: what is known of each, and how patient we are with it.
+
+An item goes through attempts, one at a time, each with a fresh token; news with a stale token changes nothing.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, Literal
+
+from agent.messages.absent import UNSET
+from agent.messages.commands import Play, Repeat, VerifiedCommand
+from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
+from agent.messages.events import Loudness
+from agent.messages.reasons import Reason
+from agent.messages.rules import Rules
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, Relay
+from agent.messages.words import Kind
+
+Media = MediaFile | MediaPipe | MediaBuiltin
+
+SAMPLE_RATE: Final = 48_000
+
+FIRST_SOUND_S: Final = 4.5
+"""From the first byte to the first sample, from `Sound` to the card's word, and how much longer an item may be silent
+than it sounded. Reported within 5 s."""
+
+CARD_WAIT_S: Final = 4.5
+"""How long an item that is ready waits for the sound card."""
+
+LANE_WAIT_S: Final = 3.8
+"""How long decoded sound may wait for disk or card before it is decoded anew: a lane holds 6 s, 2 of them lead."""
+
+SILENCE_WAIT_S: Final = 0.06
+"""How long a stop waits for the card to fall silent before it opens the relay all the same."""
+
+LAST_WORD_WAIT_S: Final = 2.0
+"""How long a silenced or held item then waits to learn what had sounded."""
+
+EMERGENCY_COMMIT_WAIT_S: Final = 2.0
+"""A slow SD card delays an emergency no longer than this (design section 3)."""
+
+
+class Stage(StrEnum):
+    """How far an attempt at one source has come."""
+
+    FETCHING = "fetching"
+    FETCHED = "fetched"
+    DECODING = "decoding"
+    READY = "ready"
+    SOUNDING = "sounding"
+    HOLDING = "holding"
+    """Asked to be silent and keep the rest; the card's word is awaited."""
+    HELD = "held"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an item ended, as its play record will say it."""
+
+    result: Literal["played", "stopped", "failed", "missed"]
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One order to play, or one slot of a schedule on its day (`slot`: the last second of its window, else None).
+
+    Instants: `ordered_s`, `not_before_s` and `off_air_s` are monotonic, the others Unix seconds. `start_s` is where the
+    present sounding's first sample belongs, None where it may begin at any time. `round` counts soundings that are
+    over, `sounded` the samples of the present one, `from_s` how much of the source they lie behind its beginning.
+    """
+
+    verified: VerifiedCommand
+    play: Play
+    due_at: int
+    ordered_s: float
+    durable: bool
+    slot_until: int | None = None
+    start_s: float | None = None
+    started_at: float | None = None
+    heard: tuple[Loudness, ...] = ()
+    source: int = 0
+    round: int = 0
+    sounded: int = 0
+    from_s: float = 0.0
+    not_before_s: float = float("-inf")
+    off_air_s: float = float("-inf")
+    """When it last left the air: emergencies take turns by it."""
+    pre_empted: bool = False
+    amplifier_on_s: float = 0.0
+    replaces: frozenset[str] = frozenset()
+    """Of `play.replaces` what its keys may end."""
+
+    @property
+    def not_after(self) -> int:
+        """Nothing of the item sounds after this (default: the order's `exp`)."""
+        if self.slot_until is not None:
+            return self.slot_until
+        return self.play.not_after if isinstance(self.play.not_after, int) else self.verified.exp
+
+    @property
+    def is_emergency(self) -> bool:
+        """Of the kind that pre-empts."""
+        return self.play.kind is Kind.EMERGENCY
+
+    @property
+    def samples_left(self) -> int:
+        """How much of `max_duration_s`, which each sounding has anew, has not sounded yet; the chime comes on top."""
+        late = round(self.from_s * SAMPLE_RATE)
+        return self.play.max_duration_s * SAMPLE_RATE + self._chime_samples - late - self.sounded
+
+    @property
+    def begins_with_chime(self) -> bool:
+        """The chime is heard before the first sounding, from its beginning."""
+        return self._chime_samples > 0 and self.sounded == 0
+
+    @property
+    def _chime_samples(self) -> int:
+        return CHIME_SAMPLES if self.play.chime is True and self.round == 0 and self.from_s == 0 else 0
+
+    @property
+    def position_s(self) -> float:
+        """Where in its source the present sounding goes on; what is live goes on by itself."""
+        if self.is_live:
+            return 0.0
+        return self.from_s + max(0, self.sounded - self._chime_samples) / SAMPLE_RATE
+
+    @property
+    def repeat(self) -> Repeat:
+        """How often it sounds in all."""
+        return self.play.repeat if isinstance(self.play.repeat, Repeat) else Repeat(count=1, gap_s=0)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its present source goes on without us: it is rejoined, never held."""
+        return isinstance(self.play.sources[self.source].only, Relay)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Until when what sounds may go on under these rules (instant, which rule, its figures), and when they change.
+
+    It was found at `found_s` by a clock of this `offset_s`: of an earlier instant, or of another clock, it says nothing.
+    """
+
+    rules: Rules
+    found_s: float
+    offset_s: float
+    cut: tuple[float, Reason, str] | None
+    change_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An item and how far its present source has come.
+
+    `since_s` is when the stage began, `began_s` when the item took its turn, `moved_s` when the card last said that it
+    goes on, `starved_s` since when nothing is heard, `dry_s` how much silence is not yet made up for by sound; `broken`
+    is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
+    only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
+    on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on.
+    """
+
+    item: Item
+    token: int
+    stage: Stage = Stage.FETCHING
+    since_s: float = 0.0
+    began_s: float = 0.0
+    moved_s: float = 0.0
+    starved_s: float | None = None
+    dry_s: float = 0.0
+    media: Media | None = None
+    broken: Outcome | None = None
+    ending: Outcome | None = None
+    relay_cut: bool = False
+    amplifier_base_s: float = 0.0
+    at_mono_s: float | None = None
+    kept: bool = False
+    gain_percent: int = 0
+    watch: Watch | None = None
+
+    @property
+    def name(self) -> str:
+        """The item's name."""
+        return self.item.play.item
+
+    @property
+    def is_endless(self) -> bool:
+        """A sound of the node's own that goes on until it is closed."""
+        only = self.item.play.sources[self.item.source].only
+        return isinstance(only, Builtin) and only.name is not BuiltinName.CHIME
+
+
+def at_stage(attempt: Attempt, stage: Stage, at_s: float) -> Attempt:
+    """The attempt has come this far."""
+    return replace(attempt, stage=stage, since_s=at_s)
+
+
+def may_sound(item: Item, at_s: float) -> bool:
+    """Persist, then act; but an emergency waits two seconds for the disk and no longer."""
+    return item.durable or (item.is_emergency and at_s >= item.ordered_s + EMERGENCY_COMMIT_WAIT_S)
+
+
+def limit_s(attempt: Attempt) -> float | None:
+    """When patience with this stage ends (monotonic); None where the stage has its limits elsewhere."""
+    match attempt.stage:
+        case Stage.DECODING:
+            return attempt.since_s + FIRST_SOUND_S
+        case Stage.READY:
+            return attempt.since_s + LANE_WAIT_S
+        case Stage.SOUNDING:
+            if attempt.starved_s is None:
+                return max(attempt.since_s, attempt.moved_s, attempt.at_mono_s or 0.0) + FIRST_SOUND_S
+            return attempt.starved_s + FIRST_SOUND_S - attempt.dry_s
+        case Stage.HOLDING:
+            return attempt.since_s + LAST_WORD_WAIT_S
+        case Stage.ENDING:
+            return attempt.since_s + (LAST_WORD_WAIT_S if attempt.relay_cut else SILENCE_WAIT_S)
+        case Stage.FETCHING | Stage.FETCHED | Stage.HELD:
+            return None
+
+
+def starving(attempt: Attempt, at_s: float) -> Attempt:
+    """The village hears silence since `at_s`; the sound before it makes up for as much of earlier silence."""
+    return attempt if attempt.starved_s is not None else replace(moving(attempt, at_s), starved_s=at_s)
+
+
+def moving(attempt: Attempt, at_s: float) -> Attempt:
+    """It has sounded until `at_s`, as the card says."""
+    if attempt.starved_s is not None:
+        return attempt
+    return replace(attempt, moved_s=at_s, dry_s=max(0.0, attempt.dry_s - max(0.0, at_s - attempt.moved_s)))
+
+
+def flowing(attempt: Attempt, at_s: float) -> Attempt:
+    """It sounds again. A trickle of sound is no sound: what was missed is not forgotten at once."""
+    if attempt.starved_s is None:
+        return attempt
+    return replace(attempt, starved_s=None, moved_s=at_s, dry_s=attempt.dry_s + max(0.0, at_s - attempt.starved_s))
+
+
+def heard(attempt: Attempt, loudness: Loudness) -> Attempt:
+    """So much of it has left the card."""
+    item = attempt.item
+    parts = (*item.heard, loudness) if loudness.samples or loudness.underruns else item.heard
+    return replace(attempt, item=replace(item, heard=_few(parts), sounded=item.sounded + loudness.samples))
+
+
+def _few(parts: tuple[Loudness, ...]) -> tuple[Loudness, ...]:
+    """A hundred repeats, each pre-empted, must not grow for ever: the whole says as much."""
+    return parts if len(parts) <= MAX_PARTS else (total(parts),)
+
+
+MAX_PARTS: Final = 16
+"""Parts of one item kept apart."""
+
+
+def total(parts: tuple[Loudness, ...]) -> Loudness:
+    """The parts of one item as a whole: power averaged over all samples."""
+    samples = sum(part.samples for part in parts)
+    power = sum(part.samples * 10 ** (part.rms_dbfs / 10) for part in parts if part.rms_dbfs is not None)
+    return Loudness(
+        samples=samples,
+        rms_dbfs=round(10 * math.log10(power / samples), 1) if samples and power else None,
+        peak_dbfs=max((part.peak_dbfs for part in parts if part.peak_dbfs is not None), default=None),
+        underruns=sum(part.underruns for part in parts),
+    )
+
+
+def replaced_by(play: Play) -> tuple[str, ...]:
+    """The items that an order says it replaces."""
+    return () if play.replaces is UNSET else tuple(play.replaces)

@@ -1,0 +1,162 @@
+"""The database file: its tables and how they came to be, opened, checked, and set aside where it cannot be read.
+
+Thread: called while nobody else knows the file, before the thread `store` begins.
+"""
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+
+from agent.messages.events import Memory
+from agent.storage.memory import read_memory
+
+MAX_SET_ASIDE = 3
+"""Unreadable databases kept for a technician: a card that fails again and again must not fill up with them."""
+BUSY_WAIT_S = 1.0
+"""Longest wait for a database that another process holds: a predecessor that is just ending."""
+CACHE_KIB = 512
+"""Page cache: the tables in use are small, and the node has 512 MB."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE accepted (iss TEXT, jti TEXT, exp INTEGER NOT NULL, PRIMARY KEY (iss, jti)) WITHOUT ROWID, STRICT;
+    CREATE TABLE stops (item TEXT, iss TEXT, may TEXT NOT NULL, exp INTEGER NOT NULL,
+                        PRIMARY KEY (item, iss)) WITHOUT ROWID, STRICT;
+    CREATE TABLE items (position INTEGER PRIMARY KEY, item TEXT NOT NULL UNIQUE, envelope BLOB NOT NULL,
+                        accepted_at INTEGER NOT NULL, started_at REAL) STRICT;
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL, iat INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+    CREATE TABLE outbox (seq INTEGER PRIMARY KEY, claims BLOB NOT NULL) STRICT;
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+    INSERT INTO counters VALUES ('last_seq', 0);
+    """,
+    """
+    CREATE TABLE trust (version INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
+    CREATE TABLE names (kid TEXT PRIMARY KEY, public TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    """,
+    """
+    CREATE TABLE unjudged (position INTEGER PRIMARY KEY, iss TEXT NOT NULL, jti TEXT NOT NULL, emergency TEXT NOT NULL,
+                           envelope BLOB NOT NULL, UNIQUE (iss, jti)) STRICT;
+    INSERT INTO settings SELECT 'mark', 0, 0 FROM counters WHERE name = 'last_seq' AND value > 0;
+    """,
+    """
+    CREATE TABLE documents (type TEXT, iss TEXT, version INTEGER NOT NULL, iat INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                            envelope BLOB, PRIMARY KEY (type, iss)) STRICT;
+    ALTER TABLE stops ADD COLUMN kids TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE slots (iss TEXT, item TEXT, at_s INTEGER NOT NULL, until_s INTEGER NOT NULL, jti TEXT NOT NULL,
+                        slot BLOB NOT NULL, started_at REAL, settled INTEGER NOT NULL, PRIMARY KEY (iss, item)) STRICT;
+    CREATE TABLE ledger (one INTEGER PRIMARY KEY CHECK (one = 1), day TEXT NOT NULL, minutes_s REAL NOT NULL,
+                         sessions INTEGER NOT NULL, session_s REAL NOT NULL, last_sound_s REAL NOT NULL) STRICT;
+    ALTER TABLE items ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    """,
+)
+"""Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
+
+A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
+
+_UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_log = logging.getLogger(__name__)
+
+
+class _UnreadableError(Exception):
+    """The file is no database, or a damaged one."""
+
+
+class StoreError(OSError):
+    """The database can be neither used nor set aside. The message names file and cause."""
+
+
+def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
+    """The database, made or set aside and made anew where it must be, and what it holds.
+
+    Raises:
+        StoreError: it comes from a newer version.
+        sqlite3.Error, OSError: it cannot be opened.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return _read_all(path)
+    except _UnreadableError as error:
+        aside = _set_aside(path)
+        _log.error("the store %s cannot be read (%s): kept as %s, beginning empty", path, error, aside.name)
+    return _read_all(path)
+
+
+def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
+    """Open, create or check the file, bring its tables up to date, read them.
+
+    Raises:
+        _UnreadableError: the file is no database, or a damaged one.
+        sqlite3.Error, OSError: it cannot be opened.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+    database = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
+    try:
+        _set_up(database)
+        _check(database)
+        _migrate(database)
+        memory = read_memory(database)
+        _fsync_folder(path.parent)
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode & 0xFF in _UNREADABLE:
+            raise _UnreadableError(str(error)) from error
+        raise
+    return database, memory
+
+
+def _set_up(database: sqlite3.Connection) -> None:
+    # Held by one process, so no shared-memory file that the kernel would write back to the card by itself.
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+
+def _check(database: sqlite3.Connection) -> None:
+    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _UnreadableError(verdict)
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(f"its version {version} is newer than this agent's {len(MIGRATIONS)}")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        database.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename the database and its log; numbered, since the clock may not be trusted. Returns the new path."""
+    numbers = sorted(
+        int(old.suffix[1:]) for old in path.parent.glob(f"{path.name}.corrupt.*") if old.suffix[1:].isdigit()
+    )
+    for number in numbers[: max(len(numbers) - MAX_SET_ASIDE + 1, 0)]:
+        _aside(path, number).unlink()
+        _aside(path, number, "-wal").unlink(missing_ok=True)
+    number = max(numbers, default=0) + 1
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        log.rename(_aside(path, number, "-wal"))
+    path.rename(_aside(path, number))
+    _fsync_folder(path.parent)
+    return _aside(path, number)
+
+
+def _aside(path: Path, number: int, of: str = "") -> Path:
+    return path.with_name(f"{path.name}{of}.corrupt.{number}")
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

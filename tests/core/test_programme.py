@@ -1,0 +1,510 @@
+"""Who has the air, and what becomes of whoever had it: pre-emption, turns, repeats, common starts (protocol 7)."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from agent.core import programme as prog
+from agent.core.amplifier import AmplifierSettings
+from agent.messages import effects as do
+from agent.messages import events as ev
+from agent.messages.commands import Order, Play, Prefetch, Repeat
+from agent.messages.reasons import Reason
+from agent.messages.rules import Rules, split
+from agent.messages.sources import CHIME_SAMPLES
+from agent.messages.words import Kind
+from tests.core.pole import (
+    FILE,
+    OTHER_FILE,
+    RELAY,
+    START_WALL_S,
+    Behaviour,
+    Heard,
+    Pole,
+    altered,
+    make_pole,
+    play,
+    stop,
+)
+
+INSTANT = AmplifierSettings(warm_up_ms=0)
+LONG = 600.0
+
+
+def pole_of(sound_length_s: float = LONG, **members: object) -> Pole:
+    return make_pole(Behaviour(sound_length_s=sound_length_s, **members), main=INSTANT).start().connect()  # type: ignore[arg-type]
+
+
+def emergency(name: str = "flood", *sources: object, **members: object) -> Play:
+    return altered(play(name, *sources, kind=Kind.EMERGENCY, max_duration_s=600), **members)  # type: ignore[arg-type]
+
+
+def stretches(pole: Pole) -> list[tuple[str, float, float]]:
+    """Item and which seconds of its source, in the order of hearing."""
+    return [(each.item, round(each.from_s, 2), round(each.until_s, 2)) for each in pole.heard]
+
+
+def results(pole: Pole) -> dict[str, tuple[str, Reason | None]]:
+    return {record.item: (record.result, record.reason) for record in pole.records}
+
+
+class TestPreEmption:
+    def test_an_emergency_sounds_at_once_and_the_programme_goes_on_where_it_was(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("news"))
+        pole.run(10.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency())
+        pole.run(60.0)
+        news, flood, rest = pole.heard
+        assert [each.item for each in pole.heard] == ["news", "flood", "news"]
+        assert flood.at_s - ordered_s < 0.1, "decoded while the news still sounded"
+        assert rest.from_s == news.until_s, "no sample lost or doubled"
+        assert rest.until_s == 20.0
+        assert results(pole) == {"flood": ("played", None), "news": ("played", None)}
+        (record,) = (each for each in pole.records if each.item == "news")
+        assert record.played_s == pytest.approx(20.0)
+
+    def test_priority_interrupts_nothing(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("news"))
+        pole.run(5.0)
+        pole.order(play("notice", kind=Kind.PRIORITY))
+        pole.run(60.0)
+        assert stretches(pole) == [("news", 0.0, 20.0), ("notice", 0.0, 20.0)]
+
+    def test_the_programme_sounds_on_while_the_emergency_is_fetched(self) -> None:
+        pole = pole_of(30.0)
+        pole.order(play("news", OTHER_FILE))
+        pole.run(5.0)
+        pole.behaviour.fetch_s = 3.0
+        pole.order(emergency())
+        pole.run(2.0)
+        assert pole.state.programme.current is not None
+        assert pole.state.programme.current.name == "news"
+        pole.run(90.0)
+        assert [each.item for each in pole.heard] == ["news", "flood", "news"]
+        assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(7.9, abs=0.3)
+
+    def test_an_emergency_that_cannot_be_fetched_leaves_the_programme_alone(self) -> None:
+        pole = pole_of(30.0, fetch_fails={"https://files.example/b.mp3": Reason.HTTP_ERROR})
+        pole.order(play("news"))
+        pole.run(5.0)
+        pole.order(emergency("flood", OTHER_FILE))
+        pole.run(60.0)
+        assert stretches(pole) == [("news", 0.0, 30.0)]
+        assert results(pole)["flood"] == ("failed", Reason.HTTP_ERROR)
+
+    def test_a_relay_is_rejoined_live(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("radio", RELAY, max_duration_s=25))
+        pole.run(10.0)
+        pole.order(emergency())
+        pole.run(60.0)
+        assert [each.item for each in pole.heard] == ["radio", "flood", "radio"]
+        assert len(pole.of(do.OpenStream)) == 2, "the stream went on without us"
+        (record,) = (each for each in pole.records if each.item == "radio")
+        assert record.played_s == pytest.approx(25.0, abs=0.1), "what had sounded counts"
+
+    def test_resume_false_ends_what_was_pre_empted(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(altered(play("news"), resume=False))
+        pole.run(10.0)
+        pole.order(emergency())
+        pole.run(60.0)
+        assert results(pole)["news"] == ("stopped", Reason.PRE_EMPTED)
+        assert [each.item for each in pole.heard] == ["news", "flood"]
+
+    def test_what_was_pre_empted_does_not_come_back_after_its_window(self) -> None:
+        pole = pole_of(40.0)
+        pole.order(altered(play("news"), not_after=pole.wall_s + 30))
+        pole.run(10.0)
+        pole.order(emergency())
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", "flood"]
+        assert results(pole)["news"] == ("stopped", Reason.NOT_AFTER)
+
+    def test_what_waits_comes_after_what_was_pre_empted(self) -> None:
+        pole = pole_of(10.0)
+        pole.order(play("news"))
+        pole.order(play("notice", kind=Kind.PRIORITY))
+        pole.run(5.0)
+        pole.order(emergency())
+        pole.run(60.0)
+        assert [each.item for each in pole.heard] == ["news", "flood", "news", "notice"]
+
+    def test_a_held_item_can_be_stopped(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("news"))
+        pole.run(5.0)
+        pole.order(emergency())
+        pole.run(5.0)
+        pole.order(stop("news"))
+        pole.run(60.0)
+        assert results(pole) == {"news": ("stopped", Reason.STOPPED), "flood": ("played", None)}
+        assert [each.item for each in pole.heard] == ["news", "flood"], "the emergency is not touched"
+
+    def test_an_emergency_in_another_zone_closes_the_one_that_it_does_not_name(self) -> None:
+        street = AmplifierSettings(warm_up_ms=500)
+        pole = make_pole(Behaviour(sound_length_s=20.0), hall=INSTANT, street=street).start().connect()
+        pole.order(altered(play("news"), zones=("hall",)))
+        pole.run(5.0)
+        pole.order(emergency(zones=("street",)))
+        pole.run(6.0)
+        assert pole.state.amplifiers["hall"].mode.value in {"off", "linger"}
+        assert pole.state.amplifiers["street"].mode.value == "on"
+        pole.run(60.0)
+        assert [each.item for each in pole.heard] == ["news", "flood", "news"]
+
+
+class TestTurns:
+    def test_a_second_emergency_begins_at_the_end_of_the_first_ones_sounding_and_then_they_take_turns(self) -> None:
+        pole = pole_of(30.0)
+        pole.order(emergency("flood", repeat=Repeat(3, 0)))
+        pole.run(10.0)
+        pole.order(emergency("dam", repeat=Repeat(2, 0)))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["flood", "dam", "flood", "dam", "flood"]
+        assert all((each.from_s, each.until_s) == (0.0, 30.0) for each in pole.heard)
+
+    def test_it_waits_no_longer_than_a_minute(self) -> None:
+        pole = pole_of(200.0)
+        pole.order(emergency("flood"))
+        pole.run(30.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam"))
+        pole.run(900.0)
+        assert pole.heard[1].item == "dam"
+        assert pole.heard[1].at_s - ordered_s == pytest.approx(60.0, abs=0.1)
+        turns = [each.until_s - each.from_s for each in pole.heard[1:4]]
+        assert turns == [pytest.approx(60.0, abs=0.2)] * 3
+        heard = {name: sum(e.until_s - e.from_s for e in pole.heard if e.item == name) for name in ("flood", "dam")}
+        assert heard == {"flood": pytest.approx(200.0, abs=0.1), "dam": pytest.approx(200.0, abs=0.1)}
+
+    def test_three_take_turns_and_each_is_heard_whole(self) -> None:
+        pole = pole_of(100.0)
+        for name in ("flood", "dam", "storm", "fire"):
+            pole.order(emergency(name))
+        pole.run(1_200.0)
+        heard = {name: sum(e.until_s - e.from_s for e in pole.heard if e.item == name) for name in results(pole)}
+        assert heard == {name: pytest.approx(100.0, abs=0.2) for name in ("flood", "dam", "storm", "fire")}
+
+    def test_the_pause_between_soundings_is_not_filled_with_the_programme(self) -> None:
+        pole = pole_of(10.0)
+        pole.order(play("news"))
+        pole.run(3.0)
+        pole.order(emergency(repeat=Repeat(2, 20)))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", "flood", "flood", "news"]
+        assert pole.heard[2].at_s - pole.heard[1].at_s == pytest.approx(30.0, abs=0.2)
+
+    def test_an_emergency_at_the_longest_time_on_rests_and_goes_on(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=2_000)
+        pole = make_pole(Behaviour(sound_length_s=100.0), main=zone).start().connect()
+        pole.order(emergency())
+        pole.run(200.0)
+        first, second = pole.heard
+        assert second.from_s == first.until_s
+        assert second.until_s == 100.0
+        assert [on for _, on in pole.relay()] == [True, False, True, False]
+        assert pole.relay()[2][0] - pole.relay()[1][0] == pytest.approx(2.0)
+        assert results(pole) == {"flood": ("played", None)}
+
+    def test_nothing_else_sounds_while_it_rests(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=5_000)
+        pole = make_pole(Behaviour(sound_length_s=100.0), main=zone).start().connect()
+        pole.order(emergency())
+        pole.order(play("news", max_duration_s=10))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["flood", "flood", "news"]
+
+
+class TestReplaces:
+    def test_the_old_warning_sounds_until_the_new_one_can(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(emergency("flood-1"))
+        pole.run(10.0)
+        pole.behaviour.fetch_s = 2.0
+        pole.order(emergency("flood-2", OTHER_FILE, replaces=("flood-1",)))
+        pole.run(1.0)
+        assert pole.state.programme.current is not None
+        assert pole.state.programme.current.name == "flood-1"
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["flood-1", "flood-2"]
+        assert results(pole) == {"flood-1": ("stopped", Reason.REPLACED), "flood-2": ("played", None)}
+
+    def test_a_replacement_that_cannot_be_fetched_silences_nothing(self) -> None:
+        pole = pole_of(100.0, fetch_fails={"https://files.example/b.mp3": Reason.NO_ANSWER})
+        pole.order(emergency("flood-1"))
+        pole.run(10.0)
+        pole.order(emergency("flood-2", OTHER_FILE, replaces=("flood-1",)))
+        pole.run(300.0)
+        assert stretches(pole) == [("flood-1", 0.0, 100.0)]
+        assert results(pole)["flood-1"] == ("played", None)
+
+    def test_what_waits_is_replaced_at_once(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("now"))
+        pole.order(play("old"))
+        pole.run(1.0)
+        pole.order(altered(play("new"), replaces=("old",)))
+        assert results(pole) == {"old": ("stopped", Reason.REPLACED)}
+
+    def test_a_normal_item_takes_the_place_of_the_one_it_replaces(self) -> None:
+        pole = pole_of(60.0)
+        pole.order(play("draft"))
+        pole.run(10.0)
+        pole.order(altered(play("final"), replaces=("draft",)))
+        pole.run(100.0)
+        assert [each.item for each in pole.heard] == ["draft", "final"]
+        assert pole.heard[0].until_s == pytest.approx(10.0, abs=0.1)
+        assert results(pole) == {"draft": ("stopped", Reason.REPLACED), "final": ("played", None)}
+
+    def test_only_what_the_key_could_have_ordered_is_replaced_and_the_outcome_says_what_stayed(self) -> None:
+        pole = pole_of(60.0)
+        pole.order(emergency("flood"), iss="civil defence")
+        pole.run(5.0)
+        jti = pole.order(altered(play("song"), replaces=("flood", "unknown")), may=frozenset({"play.normal", "stop"}))
+        assert pole.outcome(jti).detail == "stayed: flood"
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["flood", "song"]
+
+
+class TestOrder:
+    def test_the_operator_decides_and_later_ones_come_behind(self) -> None:
+        pole = pole_of(20.0)
+        for name in ("now", "a", "b", "c"):
+            pole.order(play(name, kind=Kind.PRIORITY))
+        pole.run(1.0)
+        jti = pole.order(Order(("c", "a", "gone")))
+        assert pole.outcome(jti).detail == "not waiting: gone"
+        pole.order(play("d", kind=Kind.PRIORITY))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["now", "c", "a", "b", "d"]
+
+    def test_it_survives_a_power_cut(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(Order(("x",)))
+        writes = [each.writes for _, each in pole.of(do.Commit) if isinstance(each, do.Commit)]
+        assert not any(isinstance(write, do.KeepOrder) for each in writes for write in each)
+        for name in ("now", "a", "b"):
+            pole.order(play(name, kind=Kind.PRIORITY))
+        pole.run(1.0)
+        pole.order(Order(("b",)))
+        assert list(pole.stored.items) == ["b", "now", "a"]
+
+    def test_none_of_them_waits(self) -> None:
+        pole = pole_of()
+        assert pole.outcome(pole.order(Order(("nobody",)))).reason is Reason.UNKNOWN_ITEM
+
+
+class TestRepeat:
+    def test_each_sounding_is_whole_and_there_is_one_record(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("notice"), repeat=Repeat(3, 10)))
+        pole.run(100.0)
+        assert stretches(pole) == [("notice", 0.0, 5.0)] * 3
+        begun = [each.at_s for each in pole.heard]
+        assert [b - a for a, b in itertools.pairwise(begun)] == [pytest.approx(15.0, abs=0.2)] * 2
+        (record,) = pole.records
+        assert record.played_s == pytest.approx(15.0)
+
+    def test_others_sound_in_its_pauses(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("notice"), repeat=Repeat(2, 60)))
+        pole.order(play("news"))
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["notice", "news", "notice"]
+
+    def test_its_window_ends_it(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("notice"), repeat=Repeat(100, 10), not_after=pole.wall_s + 50))
+        pole.run(200.0)
+        assert len(pole.heard) == 4
+        assert results(pole)["notice"] == ("stopped", Reason.NOT_AFTER)
+
+    def test_an_emergency_whose_server_is_away_for_a_while_is_tried_again(self) -> None:
+        pole = pole_of(5.0, fetch_fails={"https://files.example/a.mp3": Reason.NO_ANSWER})
+        pole.order(emergency("flood", FILE, repeat=Repeat(4, 0)))
+        pole.run(8.0)
+        pole.behaviour.fetch_fails = {}
+        pole.run(60.0)
+        assert [each.item for each in pole.heard] == ["flood"] * 2
+        assert results(pole)["flood"] == ("played", None)
+
+    def test_the_chime_comes_before_the_first_alone_and_does_not_shorten_the_item(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("notice", max_duration_s=4), chime=True, repeat=Repeat(2, 5)))
+        pole.run(60.0)
+        decodes = [each for _, each in pole.of(do.Decode) if isinstance(each, do.Decode)]
+        assert [each.chime for each in decodes] == [True, False]
+        sounds = [each for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)]
+        assert [each.max_samples for each in sounds] == [4 * 48_000 + CHIME_SAMPLES, 4 * 48_000]
+
+
+class TestCommonStart:
+    def test_the_first_sample_falls_on_the_instant_with_the_amplifier_warm(self) -> None:
+        pole = make_pole(Behaviour(sound_length_s=20.0)).start().connect()
+        pole.order(altered(play("news"), start_at=pole.wall_s + 60))
+        pole.run(120.0)
+        (heard,) = pole.heard
+        assert heard.at_s + pole.wall_offset_s == pytest.approx(START_WALL_S + 60, abs=1.0)
+        assert heard.at_s + pole.wall_offset_s == int(START_WALL_S) + 60
+        assert heard.from_s == 0.0
+        assert heard.at_s - pole.relay()[0][0] == pytest.approx(0.8 + 0.3, abs=0.01)
+        ((decoded_s, _),) = pole.of(do.Decode)
+        assert heard.at_s - decoded_s == pytest.approx(prog.DECODE_AHEAD_S, abs=0.01)
+
+    def test_each_node_has_its_offset(self) -> None:
+        pole = make_pole(Behaviour(sound_length_s=5.0))
+        pole.settings = replace(pole.settings, start_offset_ms=40)
+        pole.__post_init__()
+        pole.start().connect()
+        pole.order(altered(play("news"), start_at=pole.wall_s + 30))
+        pole.run(60.0)
+        assert pole.heard[0].at_s + pole.wall_offset_s == pytest.approx(int(START_WALL_S) + 30.04)
+
+    @pytest.mark.parametrize("late_s", [0.4, 2.0, 11.0])
+    def test_a_late_node_joins_where_the_others_are(self, late_s: float) -> None:
+        pole = pole_of(20.0)
+        pole.run(late_s % 1)
+        pole.order(altered(play("news"), start_at=int(START_WALL_S + late_s % 1 - late_s)))
+        pole.run(60.0)
+        (heard,) = pole.heard
+        start_s = int(START_WALL_S + late_s % 1 - late_s)
+        assert heard.from_s == pytest.approx(heard.at_s + pole.wall_offset_s - start_s, abs=0.001)
+        assert heard.until_s == 20.0
+
+    def test_too_late_is_said(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(altered(play("news", max_duration_s=15), start_at=pole.wall_s - 100))
+        pole.run(30.0)
+        assert results(pole) == {"news": ("missed", Reason.TOO_LATE)}
+
+    def test_a_late_relay_is_joined_live(self) -> None:
+        pole = pole_of(60.0)
+        pole.order(altered(play("radio", RELAY), start_at=pole.wall_s - 10))
+        pole.run(5.0)
+        assert [each.at_mono_s for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)] == [None]
+
+    def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
+        pole = pole_of(30.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 60))
+        pole.run(59.0)
+        pole.order(emergency())
+        pole.run(120.0)
+        flood, news = pole.heard
+        assert (flood.item, news.item) == ("flood", "news")
+        assert news.from_s == pytest.approx(news.at_s + pole.wall_offset_s - int(START_WALL_S) - 60, abs=0.001)
+
+    def test_repeats_of_a_common_start_stay_common(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 20, repeat=Repeat(3, 0)))
+        pole.run(60.0)
+        begun = [each.at_s + pole.wall_offset_s - START_WALL_S for each in pole.heard]
+        assert begun == [pytest.approx(20.0), pytest.approx(26.0), pytest.approx(32.0)]
+
+    def test_a_start_after_its_own_end_is_refused(self) -> None:
+        pole = pole_of()
+        order = altered(play("news"), start_at=pole.wall_s + 100, not_after=pole.wall_s + 50)
+        assert pole.outcome(pole.order(order)).reason is Reason.EXPIRED
+
+    def test_it_keeps_nobody_waiting_before_its_time(self) -> None:
+        pole = pole_of(5.0)
+        pole.order(altered(play("later", kind=Kind.PRIORITY), start_at=pole.wall_s + 60))
+        pole.order(play("news"))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", "later"]
+
+
+class TestPolicy:
+    """START_WALL_S is 21:13:20 in Hà Nội, a Monday."""
+
+    QUIET = Rules(quiet_hours=split(21 * 60 + 20, 5 * 60))
+
+    def started(self, rules: Rules, sound_length_s: float = LONG) -> Pole:
+        return make_pole(Behaviour(sound_length_s=sound_length_s), rules=rules, main=INSTANT).start().connect()
+
+    def test_quiet_hours_end_what_sounds_and_refuse_what_comes(self) -> None:
+        pole = self.started(self.QUIET)
+        pole.order(play("news", max_duration_s=3_600))
+        pole.order(play("song", max_duration_s=3_600))
+        pole.run(600.0)
+        assert results(pole) == {
+            "news": ("stopped", Reason.POLICY_QUIET_HOURS),
+            "song": ("missed", Reason.POLICY_QUIET_HOURS),
+        }
+        assert pole.heard[0].until_s < 450
+        late = pole.order(play("late"))
+        assert pole.outcome(late).reason is Reason.POLICY_QUIET_HOURS
+        assert "21:20-05:00" in str(pole.outcome(late).detail)
+
+    def test_a_clock_that_is_set_back_into_quiet_hours_ends_what_sounds(self) -> None:
+        pole = self.started(Rules(quiet_hours=split(20 * 60, 21 * 60)))
+        pole.order(play("news", max_duration_s=3_600))
+        pole.run(10.0)
+        pole.wall_offset_s -= 1_800.0  # 20:43:30, long before the end that was found for it
+        pole.tell(ev.Tick())
+        pole.run(1.0)
+        assert results(pole) == {"news": ("stopped", Reason.POLICY_QUIET_HOURS)}
+
+    def test_an_emergency_knows_no_quiet_hours(self) -> None:
+        pole = self.started(Rules(quiet_hours=split(0, 0)), 10.0)
+        pole.order(emergency())
+        pole.run(30.0)
+        assert results(pole) == {"flood": ("played", None)}
+
+    def test_a_start_in_quiet_hours_is_refused_when_it_is_ordered(self) -> None:
+        pole = self.started(self.QUIET)
+        jti = pole.order(altered(play("news"), start_at=pole.wall_s + 1_200))
+        assert pole.outcome(jti).reason is Reason.POLICY_QUIET_HOURS
+
+    def test_a_session_has_its_length_and_emergencies_do_not_count(self) -> None:
+        pole = self.started(Rules(max_session_min=2), 100.0)
+        pole.order(emergency())
+        pole.run(110.0)
+        for name in ("a", "b"):
+            pole.order(play(name, max_duration_s=100))
+        pole.run(300.0)
+        assert results(pole) == {
+            "flood": ("played", None),
+            "a": ("played", None),
+            "b": ("stopped", Reason.POLICY_SESSION_MINUTES),
+        }
+        assert pole.heard[-1].until_s == pytest.approx(20.0, abs=0.3)
+
+    def test_the_count_survives_a_restart(self) -> None:
+        pole = self.started(Rules(max_minutes_per_day=1), 40.0)
+        pole.order(play("a"))
+        pole.run(60.0)
+        again = pole.after_power_cut(60.0, wall_s=pole.wall_s + 60.0, synchronised=True)
+        again.connect()
+        again.order(play("b"), jti="jti-of-the-second-item")
+        again.run(60.0)
+        assert results(again)["b"] == ("stopped", Reason.POLICY_MINUTES)
+
+
+class TestPrefetch:
+    def test_files_come_one_at_a_time_after_a_random_while(self) -> None:
+        pole = pole_of()
+        pole.order(Prefetch((FILE, OTHER_FILE), pin=True), may=frozenset({"prefetch"}))
+        pole.run(300.0)
+        asked = [(when, each) for when, each in pole.of(do.Prefetch) if isinstance(each, do.Prefetch)]
+        assert {each.file for _, each in asked} == {FILE.file, OTHER_FILE.file}
+        assert all(each.pin for _, each in asked)
+        assert len({when for when, _ in asked}) == 2
+
+    def test_a_failure_is_tried_again_and_not_for_ever(self) -> None:
+        pole = pole_of(fetch_fails={"https://files.example/a.mp3": Reason.NO_ANSWER})
+        pole.order(Prefetch((FILE,)), may=frozenset({"prefetch"}))
+        pole.run(10_000.0)
+        assert len(pole.of(do.Prefetch)) == 4
+
+
+def test_heard_names_what_it_was() -> None:
+    pole = pole_of(2.0)
+    pole.order(play("news"))
+    pole.run(5.0)
+    assert pole.heard[0].at_s == pytest.approx(1000.03, abs=0.05)
+    assert pole.heard == [Heard("news", 1, pole.heard[0].at_s, 0.0, 2.0)]

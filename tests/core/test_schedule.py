@@ -1,0 +1,305 @@
+"""Slots become items, each once: whatever the clock, the power and new versions do (protocol sections 4 and 7)."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from agent.core import schedule
+from agent.messages import effects as do
+from agent.messages.commands import Play
+from agent.messages.reasons import Reason
+from agent.messages.reports import PlayRecord
+from agent.messages.rules import Rules, split
+from agent.messages.words import Kind
+from tests.core.pole import START_WALL_S, Behaviour, Pole, altered, make_pole, play, stop
+from tests.core.test_documents import BOTH, CLERK, DISTRICT, hear
+from tests.core.test_documents import schedule as set_schedule
+from tests.test_set_trust import A, change, trust
+
+HANOI = timezone(timedelta(hours=7))
+NOW = datetime.fromtimestamp(START_WALL_S, HANOI)
+"""21:13:20 on Monday, 21 September 2026."""
+EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def slot(at: str, name: str = "news", **changes: object) -> dict[str, object]:
+    return {
+        "id": name,
+        "days": EVERY_DAY,
+        "at": at,
+        "kind": "normal",
+        "title": "Bản tin",
+        "sources": [{"file": {"uri": "https://files.example/a.mp3", "sha256": "a" * 64, "bytes": 1000}}],
+        "max_duration_s": 600,
+        "valid_from": "2026-09-01",
+        "valid_until": "2026-12-31",
+        **changes,
+    }
+
+
+def pole_with(*slots: object, sound_length_s: float = 300.0, rules: Rules | None = None) -> Pole:
+    behaviour = Behaviour(sound_length_s=sound_length_s)
+    pole = make_pole(behaviour, BOTH, rules or Rules(), heartbeat_s=3_600).start().connect()
+    hear(pole, set_schedule(1, *slots), CLERK, jti="version-one-of-it")
+    pole.run(1.0)
+    return pole
+
+
+def told(pole: Pole) -> list[tuple[str, str, Reason | None]]:
+    return [(each.item, each.result, each.reason) for each in pole.records]
+
+
+def local(pole: Pole, mono_s: float) -> str:
+    return datetime.fromtimestamp(mono_s + pole.wall_offset_s, HANOI).strftime("%a %H:%M:%S")
+
+
+DAY = 86_400.0
+
+
+class TestInTime:
+    def test_a_slot_sounds_to_the_second_every_day_that_it_names(self) -> None:
+        pole = pole_with(slot("05:00", days=["tue", "thu"]))
+        pole.run(7 * DAY)
+        assert [local(pole, each.at_s) for each in pole.heard] == ["Tue 05:00:00", "Thu 05:00:00"]
+        assert told(pole) == [("news.20260922", "played", None), ("news.20260924", "played", None)]
+        (first, _) = pole.records
+        assert (first.iss, first.due_at) == ("commune clerk", int(datetime(2026, 9, 21, 22, 0, tzinfo=UTC).timestamp()))
+
+    def test_the_union_of_all_authorities_plays(self) -> None:
+        pole = pole_with(slot("05:00"))
+        hear(pole, set_schedule(1, slot("17:00", "culture")), DISTRICT, jti="second-schedule-x")
+        pole.run(DAY)
+        assert [each[0] for each in told(pole)] == ["news.20260922", "culture.20260922"]
+
+    def test_overlapping_slots_queue_and_the_second_joins_at_its_offset(self) -> None:
+        pole = pole_with(slot("05:00"), slot("05:02", "second"))
+        pole.run(DAY)
+        first, second = pole.heard
+        assert local(pole, second.at_s) >= "Tue 05:05:00"
+        begun = datetime.fromtimestamp(second.at_s + pole.wall_offset_s, HANOI)
+        late_s = (begun - begun.replace(hour=5, minute=2, second=0, microsecond=0)).total_seconds()
+        assert second.from_s == pytest.approx(late_s, abs=0.01)
+        assert (first.until_s, second.until_s) == (300.0, 300.0)
+
+    def test_a_priority_slot_goes_first_at_the_same_time(self) -> None:
+        pole = pole_with(slot("05:00"), slot("05:00", "a-notice", kind="priority", max_duration_s=60))
+        pole.run(DAY)
+        assert [each.item for each in pole.heard] == ["a-notice.20260922", "news.20260922"]
+
+    def test_across_midnight(self) -> None:
+        pole = pole_with(slot("23:58"))
+        pole.run(DAY)
+        assert told(pole) == [("news.20260921", "played", None)]
+
+    def test_it_goes_on_for_weeks_without_a_server(self) -> None:
+        pole = pole_with(slot("05:00"), slot("17:00", "evening"))
+        pole.run(21 * DAY)
+        assert len(pole.heard) == 42
+        assert len({each[0] for each in told(pole)}) == 42
+
+    def test_nothing_is_due_before_the_schedule_was_issued(self) -> None:
+        pole = pole_with(slot("21:10"))
+        pole.run(600.0)
+        assert pole.heard == []
+        assert told(pole) == []
+
+    def test_an_emergency_interrupts_a_slot_which_goes_on_in_its_window(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(500.0)
+        pole.order(play("flood", kind=Kind.EMERGENCY, max_duration_s=60))
+        pole.run(DAY / 24)
+        assert [each.item.partition(".")[0] for each in pole.heard] == ["news", "flood", "news"]
+        assert told(pole)[-1] == ("news.20260921", "played", None)
+
+
+class TestOnce:
+    def test_a_power_cut_after_it_has_sounded_does_not_repeat_it(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.run(500.0)
+        assert told(pole) == [("news.20260921", "played", None)]
+        again = pole.after_power_cut(30.0, wall_s=pole.world_s + 30.0, synchronised=True)
+        again.run(600.0)
+        assert again.heard == []
+        assert told(again) == [("news.20260921", "played", None)]
+
+    def test_a_clock_that_is_set_back_does_not_repeat_it(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.run(500.0)
+        pole.wall_offset_s -= 600
+        pole.behaviour.synchronised = True
+        pole.run(1_200.0)
+        assert len(pole.heard) == 1
+
+    def test_a_clock_that_leaps_ahead_by_weeks_and_back_does_not_repeat_it(self) -> None:
+        pole = pole_with(slot("21:20"), slot("21:30", "second"), sound_length_s=60.0)
+        pole.run(500.0)
+        pole.wall_offset_s += 20 * DAY
+        pole.run(10.0)
+        pole.wall_offset_s -= 20 * DAY
+        pole.run(1_200.0)
+        assert [each.item for each in pole.heard] == ["news.20260921", "second.20260921"]
+        again = pole.after_power_cut(30.0, wall_s=pole.world_s + 30.0, synchronised=True)
+        again.run(60.0)
+        assert again.heard == []
+
+    def test_a_new_version_does_not_repeat_what_has_sounded_today(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.run(500.0)
+        hear(pole, set_schedule(2, slot("21:30")), CLERK, jti="version-two-of-it")
+        pole.run(DAY / 2)
+        assert [each[0] for each in told(pole)] == ["news.20260921"]
+
+    def test_two_authorities_with_one_name_have_two_records(self) -> None:
+        pole = pole_with(slot("21:20"))
+        hear(pole, set_schedule(1, slot("21:20")), DISTRICT, jti="second-schedule-x")
+        pole.run(DAY / 24)
+        assert sorted(each[1:] for each in told(pole)) == sorted([("missed", Reason.DUPLICATE_ITEM), ("played", None)])
+
+    def test_its_record_is_owed_when_it_was_interrupted_by_a_power_cut(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        assert pole.amplifier_on
+        again = pole.after_power_cut(3_600.0, wall_s=pole.world_s + 3_600.0, synchronised=True)
+        again.run(60.0)
+        assert told(again) == [("news.20260921", "failed", Reason.RESTART)]
+
+
+class TestLate:
+    def test_after_a_power_cut_it_joins_where_the_other_poles_are(self) -> None:
+        pole = pole_with(slot("21:20"))
+        again = pole.after_power_cut(520.0, wall_s=pole.world_s + 520.0, synchronised=True)
+        again.run(600.0)
+        (heard,) = again.heard
+        at_s = heard.at_s + again.wall_offset_s
+        start_s = NOW.replace(hour=21, minute=20, second=0).timestamp()
+        assert heard.from_s == pytest.approx(at_s - start_s, abs=0.01)
+        assert told(again) == [("news.20260921", "played", None)]
+
+    def test_after_its_window_it_is_missed_and_said_so(self) -> None:
+        pole = pole_with(slot("21:20"), slot("05:00", "morning"))
+        again = pole.after_power_cut(DAY, wall_s=pole.world_s + DAY, synchronised=True)
+        again.run(60.0)
+        assert told(again) == [
+            ("news.20260921", "missed", Reason.NOT_AFTER),
+            ("morning.20260922", "missed", Reason.NOT_AFTER),
+        ]
+
+    def test_without_the_time_nothing_sounds_and_all_is_told_once_it_is_known(self) -> None:
+        pole = pole_with(slot("21:20"))
+        again = pole.after_power_cut(60.0)
+        again.run(1_800.0)
+        assert again.heard == []
+        again.learn_from_the_network()
+        again.run(10.0)
+        assert told(again) == [("news.20260921", "missed", Reason.NOT_AFTER)]
+
+    def test_a_year_without_power_is_not_a_year_of_records(self) -> None:
+        pole = pole_with(*(slot(f"{hour:02}:30", f"at-{hour}") for hour in range(24)), slot("21:20"))
+        pole.behaviour.sound_length_s = 5.0
+        off_s = 60 * DAY
+        again = pole.after_power_cut(off_s, wall_s=pole.world_s + off_s, synchronised=True)
+        again.run(10.0)
+        missed = [each for each in again.records if each.result == "missed"]
+        assert 150 < len(missed) <= schedule.MAX_MISSED
+
+    def test_a_clock_that_leaps_ahead_and_back_blocks_nothing(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.wall_offset_s += 10 * 365 * DAY
+        pole.run(10.0)
+        pole.wall_offset_s -= 10 * 365 * DAY
+        pole.run(600.0)
+        assert [each[0] for each in told(pole) if each[1] == "played"] == ["news.20260921"]
+
+
+class TestEnds:
+    def test_a_new_version_without_it_ends_it(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        assert pole.amplifier_on
+        hear(pole, set_schedule(2), CLERK, jti="version-two-of-it")
+        pole.run(5.0)
+        assert told(pole) == [("news.20260921", "stopped", Reason.SUPERSEDED)]
+
+    def test_a_new_version_that_still_has_it_lets_it_sound(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        hear(pole, set_schedule(2, slot("21:20"), slot("22:00", "more")), CLERK, jti="version-two-of-it")
+        pole.run(1_000.0)
+        assert told(pole) == [("news.20260921", "played", None)]
+        assert len(pole.heard) == 1
+
+    def test_a_removed_key_takes_its_schedule_with_it(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        pole.hear(change(trust(2, DISTRICT), A))
+        pole.run(DAY)
+        assert told(pole) == [("news.20260921", "stopped", Reason.REVOKED)]
+
+    def test_a_slot_that_was_due_while_its_schedule_lost_its_keys_does_not_sound(self) -> None:
+        """It was being stored when they were removed, and its slot was taken up before it was judged again."""
+        pole = pole_with()
+        pole.run(405.0)
+        pole.behaviour.commit_s = 1.0
+        pole.hear(change(trust(2, DISTRICT), A))
+        hear(pole, set_schedule(2, slot("21:20")), CLERK, jti="version-two-of-it", wait_s=0.0)
+        pole.run(600.0)
+        assert told(pole) == [("news.20260921", "stopped", Reason.REVOKED)]
+        assert pole.relay() == []
+
+    def test_stop_ends_it_and_tomorrows_sounds(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        pole.order(stop("news.20260921"), iss="commune clerk")
+        pole.run(DAY + 600)
+        assert told(pole) == [("news.20260921", "stopped", Reason.STOPPED), ("news.20260922", "played", None)]
+
+    def test_a_stop_before_its_time_is_remembered(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.order(stop("news.20260921"), iss="commune clerk")
+        pole.run(DAY / 24)
+        assert told(pole) == [("news.20260921", "stopped", Reason.STOPPED)]
+        assert pole.relay() == []
+
+
+class TestPolicy:
+    def test_a_relay_set_to_a_quarter_past_three_wakes_nobody(self) -> None:
+        """Trung Lộc, 5 December 2025."""
+        pole = pole_with(slot("03:15"), rules=Rules(quiet_hours=split(21 * 60, 4 * 60 + 45)))
+        pole.run(DAY)
+        assert told(pole) == [("news.20260922", "missed", Reason.POLICY_QUIET_HOURS)]
+        assert pole.relay() == []
+
+    def test_the_policy_of_another_authority_holds_as_well(self) -> None:
+        pole = pole_with(slot("05:00"), slot("06:00", "second"))
+        policy = {
+            "type": "set_policy",
+            "version": 1,
+            "quiet_hours": ["22:00-05:30"],
+            "days": EVERY_DAY,
+            "max_session_min": 45,
+            "max_sessions_per_day": 3,
+            "max_minutes_per_day": 120,
+            "volume_ceilings": {"normal": 40},
+        }
+        hear(pole, policy, DISTRICT, jti="policy-of-district")
+        pole.run(DAY)
+        assert told(pole) == [
+            ("news.20260922", "missed", Reason.POLICY_QUIET_HOURS),
+            ("second.20260922", "played", None),
+        ]
+        assert [each.gain_percent for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)] == [40]
+
+
+def test_files_of_a_schedule_are_fetched_before_their_time() -> None:
+    pole = pole_with(slot("05:00"))
+    pole.run(600.0)
+    assert len(pole.of(do.Prefetch)) == 1
+
+
+def test_a_slot_is_no_order_that_could_be_replayed() -> None:
+    pole = pole_with(slot("21:20"))
+    pole.run(450.0)
+    refused = pole.order(altered(play("news.20260921"), kind=Kind.PRIORITY))
+    assert pole.outcome(refused).reason is Reason.DUPLICATE_ITEM
+    assert isinstance(play(), Play)
+    assert all(isinstance(each, PlayRecord) for each in pole.records)
