@@ -143,7 +143,7 @@ class Item:
 class Watch:
     """Until when what sounds may go on under these rules (instant, which rule, its figures), and when they change.
 
-    It was found at `found_s` by a clock of this `offset_s`: of an earlier instant, or of another clock, it says nothing.
+    Found at `found_s` by a clock of this `offset_s`: of an earlier instant, or of another clock, it says nothing.
     """
 
     rules: Rules
