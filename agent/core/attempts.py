@@ -206,13 +206,13 @@ def end_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 
 def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """After a failure the next source, if there is one and time for it; otherwise this sounding is over."""
-    following = attempt.item.source + 1
     fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
     if not fallback:
         finish(turn, attempt, outcome)
-    elif following >= len(attempt.item.play.sources) or attempt.item.samples_left <= 0:
+    elif not its.has_next(attempt):
         sounding_over(turn, attempt, outcome)
     else:
+        following = attempt.item.source + 1
         turn.warn(f"item {attempt.name}: source {following} failed ({outcome.reason}): {outcome.detail}")
         turn.do(do.Silence(attempt.token))
         _release(turn, attempt)

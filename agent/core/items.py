@@ -223,6 +223,11 @@ def limit_s(attempt: Attempt) -> float | None:
             return None
 
 
+def has_next(attempt: Attempt) -> bool:
+    """Another source could take over, and there is time left for it."""
+    return attempt.item.source + 1 < len(attempt.item.play.sources) and attempt.item.samples_left > 0
+
+
 def starving(attempt: Attempt, at_s: float) -> Attempt:
     """The village hears silence since `at_s`; the sound before it makes up for as much of earlier silence."""
     return attempt if attempt.starved_s is not None else replace(moving(attempt, at_s), starved_s=at_s)

@@ -115,12 +115,17 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         put_back(turn, attempt)  # asked to sound, it had not yet begun
     elif attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
-    elif event.complete and attempt.broken is not None and attempt.broken.reason is not Reason.STREAM_ENDED:
+    elif event.complete and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
     elif event.complete or event.loudness.samples >= left:
         sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
     else:
         finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault))
+
+
+def _is_a_proper_end(attempt: Attempt, broken: Outcome) -> bool:
+    """A stream that its server closed has been played; unless another source is there for the time that is left."""
+    return broken.reason is Reason.STREAM_ENDED and not its.has_next(attempt)
 
 
 def on_held(turn: Turn, event: ev.SoundHeld) -> None:

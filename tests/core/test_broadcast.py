@@ -304,6 +304,19 @@ def test_a_relay_that_ends_plays_out_what_it_gave() -> None:
     ]
 
 
+def test_the_next_source_takes_over_from_a_relay_whose_server_hung_up() -> None:
+    pole = make_pole().start().connect()
+    pole.order(play("radio", RELAY, FILE, max_duration_s=3))
+    pole.run(1.5)
+    current = pole.state.programme.current
+    assert current is not None
+    pole.tell(ev.SourceFailed(current.token, Reason.STREAM_ENDED, "end of body"))
+    pole.run(30.0)
+    (record,) = pole.records
+    assert (record.result, record.reason, record.played_s) == ("played", Reason.MAX_DURATION, 3.0)
+    assert record.source == SourceNamed("file", sha256=FILE.only.sha256)
+
+
 def test_a_relay_that_stalls_is_heard_to_its_last_sample_and_then_fails() -> None:
     pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
     pole.order(play("radio", RELAY))

@@ -111,7 +111,7 @@ def test_a_file_goes_on_where_it_was_with_no_sample_lost_or_doubled(
         record = ear.record(order.item)
         recorder.listen(0.3)
         emergency = ear.record(name)
-    assert (emergency["result"], record["result"], record["underruns"]) == ("played", "played", 0)
+    assert (emergency["result"], record["result"], record.get("underruns", 0)) == ("played", "played", 0)
     assert record["played_s"] == 6.0
     everything = recorder.samples(onset)
     split = loud - onset
@@ -151,6 +151,7 @@ def test_nothing_but_an_emergency_sounds_at_a_quarter_past_three(
         "policy": {"quiet_hours": ["21:00-05:00"]},
     }
     with Node(station, sound, changes=changes) as node, station.listen() as ear, sound.recorder() as recorder:
+        before = node.switched()  # by the nodes of other tests: the trace is one for all
         for kind in (Kind.NORMAL, Kind.PRIORITY):
             signed = station.sign(play(TONE, kind=kind, max_duration_s=1))
             station.send(signed)
@@ -159,7 +160,7 @@ def test_nothing_but_an_emergency_sounds_at_a_quarter_past_three(
             assert "21:00" in outcome["detail"]
         recorder.listen(1.0)
         assert not recorder.samples().any()
-        assert not node.switched(), "the relay was never touched"
+        assert node.switched() == before, "the relay is not touched"
         name, _ = raise_alarm(station, max_duration_s=1)
         wait_for_loud(recorder)
         assert ear.record(name)["result"] == "played"

@@ -214,8 +214,10 @@ PLAYLISTS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["file", "relay"])
-@pytest.mark.parametrize("what", PLAYLISTS)
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [(what, kind) for what in PLAYLISTS for kind in ("file", "relay") if (what, kind) != ("HLS", "relay")],
+)
 def test_what_names_other_places_is_refused_and_nobody_is_called(
     judge: Judge, trap: Trap, what: str, kind: str
 ) -> None:
@@ -223,6 +225,13 @@ def test_what_names_other_places_is_refused_and_nobody_is_called(
     with WebServer({"/a": behave.serve(body, "audio/mpeg")}) as web:
         source = file_source(web.uri("/a"), body) if kind == "file" else relay_source(web.uri("/a"))
         judge(source, "unsupported_format")
+    assert trap.connections == 0
+
+
+def test_a_playlist_s_segment_elsewhere_is_not_allowed_and_nobody_is_called(judge: Judge, trap: Trap) -> None:
+    body = PLAYLISTS["HLS"].format(port=trap.port).replace("127.0.0.1", "localhost").encode()
+    with WebServer({"/a": behave.serve(body, "application/vnd.apple.mpegurl")}) as web:
+        judge(relay_source(web.uri("/a")), "not_allowed")
     assert trap.connections == 0
 
 
