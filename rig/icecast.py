@@ -13,6 +13,8 @@ from rig.sound import running, wait_until
 
 PASSWORD = "of-the-rig"
 MOUNT = "/radio"
+FEEDS = 5
+"""How often a feed that ended at once is started again."""
 SETTINGS = """
 <icecast>
   <limits><clients>20</clients><sources>2</sources><queue-size>524288</queue-size>
@@ -67,8 +69,15 @@ class Icecast:
         tone = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "libmp3lame", "-b:a", "96k"]
         target = f"icecast://source:{PASSWORD}@127.0.0.1:{self.port}{MOUNT}"
         feed = ["ffmpeg", "-loglevel", "error", *tone, "-content_type", "audio/mpeg", "-f", "mp3", target]
-        self._processes.enter_context(running(feed, environment=os.environ, stdin=subprocess.DEVNULL, **quiet))
-        wait_until(self._sends, what="icecast has its source")
+        # Icecast answers listeners a moment before it takes a source, and then ffmpeg ends at once.
+        for _ in range(FEEDS):
+            source = self._processes.enter_context(
+                running(feed, environment=os.environ, stdin=subprocess.DEVNULL, **quiet)
+            )
+            wait_until(lambda: self._sends() or source.poll() is not None, what="icecast has its source")  # noqa: B023
+            if source.poll() is None:
+                return
+        raise AssertionError(f"icecast took no source, asked {FEEDS} times")
 
     def stop(self) -> None:
         """Off the air, the port closed."""

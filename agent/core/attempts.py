@@ -233,6 +233,7 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         round=item.round + 1,
         source=0,
         sounded=0,
+        live_samples=0,
         from_s=0.0,
         pre_empted=False,
         start_s=_next_start_s(turn, attempt, gap_s),

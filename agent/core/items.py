@@ -70,7 +70,8 @@ class Item:
 
     Instants: `ordered_s`, `not_before_s` and `off_air_s` are monotonic, the others Unix seconds. `start_s` is where the
     present sounding's first sample belongs, None where it may begin at any time. `round` counts soundings that are
-    over, `sounded` the samples of the present one, `from_s` how much of the source they lie behind its beginning.
+    over, `sounded` the samples of the present one, `live_samples` those of them from a relay, which a file after it
+    does not leave out; `from_s` is how much of the source they lie behind its beginning.
     """
 
     verified: VerifiedCommand
@@ -86,6 +87,7 @@ class Item:
     round: int = 0
     sounded: int = 0
     from_s: float = 0.0
+    live_samples: int = 0
     not_before_s: float = float("-inf")
     off_air_s: float = float("-inf")
     """When it last left the air: emergencies take turns by it."""
@@ -110,15 +112,16 @@ class Item:
     def samples_left(self) -> int:
         """How much of `max_duration_s`, which each sounding has anew, has not sounded yet; the chime comes on top."""
         late = round(self.from_s * SAMPLE_RATE)
-        return self.play.max_duration_s * SAMPLE_RATE + self._chime_samples - late - self.sounded
+        return self.play.max_duration_s * SAMPLE_RATE + self.chime_samples - late - self.sounded
 
     @property
     def begins_with_chime(self) -> bool:
         """The chime is heard before the first sounding, from its beginning."""
-        return self._chime_samples > 0 and self.sounded == 0
+        return self.chime_samples > 0 and self.sounded == 0
 
     @property
-    def _chime_samples(self) -> int:
+    def chime_samples(self) -> int:
+        """How much of the present sounding is the chime before it."""
         return CHIME_SAMPLES if self.play.chime is True and self.round == 0 and self.from_s == 0 else 0
 
     @property
@@ -126,7 +129,7 @@ class Item:
         """Where in its source the present sounding goes on; what is live goes on by itself."""
         if self.is_live:
             return 0.0
-        return self.from_s + max(0, self.sounded - self._chime_samples) / SAMPLE_RATE
+        return self.from_s + max(0, self.sounded - self.chime_samples - self.live_samples) / SAMPLE_RATE
 
     @property
     def repeat(self) -> Repeat:
@@ -226,6 +229,12 @@ def limit_s(attempt: Attempt) -> float | None:
 def has_next(attempt: Attempt) -> bool:
     """Another source could take over, and there is time left for it."""
     return attempt.item.source + 1 < len(attempt.item.play.sources) and attempt.item.samples_left > 0
+
+
+def next_source(item: Item, source: int) -> Item:
+    """Another source of the item has its turn."""
+    live_samples = max(0, item.sounded - item.chime_samples) if item.is_live else item.live_samples
+    return replace(item, source=source, live_samples=live_samples)
 
 
 def starving(attempt: Attempt, at_s: float) -> Attempt:

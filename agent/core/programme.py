@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.items import Attempt, Item, Stage, at_stage
+from agent.core.items import Attempt, Item, Stage, at_stage, next_source
 from agent.messages.commands import VerifiedCommand
 from agent.messages.words import Kind
 
@@ -169,7 +169,7 @@ def take_back(programme: Programme, attempt: Attempt, at_s: float) -> tuple[Prog
 def again(programme: Programme, attempt: Attempt, source: int, at_s: float) -> tuple[Programme, Attempt]:
     """A fresh attempt at one of the item's sources, in the place of the last."""
     fresh = Attempt(
-        item=replace(attempt.item, source=source),
+        item=next_source(attempt.item, source),
         token=programme.next_token,
         since_s=at_s,
         began_s=attempt.began_s,
