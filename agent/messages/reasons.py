@@ -146,7 +146,11 @@ class Reason(StrEnum):
         Shown.RECORDED,
         "The voice died, took too long, or gave no sound or too much of it.",
     )
-    STREAM_ENDED = "stream_ended", Shown.RECORDED, "The relay's server closed the stream."
+    STREAM_ENDED = (
+        "stream_ended",
+        Shown.RECORDED,
+        "The server of the relay closed the stream, and no other source was left.",
+    )
     SOUND_CARD = "sound_card", Shown.RECORDED, "The sound card was not there, or failed."
     AMPLIFIER_FAULT = "amplifier_fault", Shown.RECORDED, "The amplifier's relay could not be switched."
     AMPLIFIER_MAX_ON = "amplifier_max_on", Shown.RECORDED, "The amplifier reached its longest time on."
