@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import flood, idle, latency, verify
+from bench import drift, flood, idle, latency, skew, verify
 from bench.latency import UnsoundError
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
@@ -27,16 +27,24 @@ def _told(name: str, failed: list[str]) -> Iterator[None]:
 
 def main() -> int:
     """All measurements, or those named; 1 if one could not be taken."""
-    parts = {"latency": latency.run, "start": idle.start_to_ready, "idle": idle.at_rest, "flood": flood.run}
+    parts = {
+        "latency": latency.run,
+        "start": idle.start_to_ready,
+        "idle": idle.at_rest,
+        "flood": flood.run,
+        "skew": skew.run,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help="default: all")
-    wanted = parser.parse_args().part or [*parts, "verify"]
+    wanted = parser.parse_args().part or [*parts, "verify", "drift"]
     print(f"{platform.machine()}, Python {platform.python_version()}; a Pi Zero 2 W is taken as 12 times slower")
     since_s = boottime_s()
     failed: list[str] = []
     with Machine() as machine:
         if "verify" in wanted:
             verify.run()
+        if "drift" in wanted:
+            drift.run()
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:
             for name, part in parts.items():
                 if name in wanted:

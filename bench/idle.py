@@ -58,10 +58,10 @@ def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
         with subprocess.Popen([sys.executable, "-c", SLEEPER]) as sleeper:
             pids = (node.pid, sleeper.pid)
             time.sleep(3.0)
-            before = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
+            before = [(cpu_s(pid), _wakes(pid)) for pid in pids]
             before_bytes = written_bytes(node.pid)
             time.sleep(REST_S)
-            after = [(_cpu_s(pid), _wakes(pid)) for pid in pids]
+            after = [(cpu_s(pid), _wakes(pid)) for pid in pids]
             sleeper.kill()
         written = written_bytes(node.pid) - before_bytes
         memory = memory_mib(node.pid)
@@ -73,7 +73,8 @@ def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
         print(f"  {name:<12} {share:.2f} % of a core (budget of a node: 0.2), {wakes_per_s:.2f} wakes a second")
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor time that the process has used, so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -65,14 +65,20 @@ def running(
             child.stdout.close()
 
 
+STREET = "street"
+"""The sink of a daemon with one card: what stands at several poles at once hears all of them."""
+
+
 class Daemon:
     """PulseAudio with one null sink for each name, each kept awake at 20 ms latency.
 
     An idle null sink falls back to a 2 s buffer, which eats the head of whatever comes next.
     """
 
-    def __init__(self, *sinks: str) -> None:
+    def __init__(self, *sinks: str, one_card: bool = False) -> None:
+        """With `one_card` the sinks are channels of one card, STREET: recorded together, to the sample."""
         self.sinks = sinks or ("village",)
+        self._one_card = one_card
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -104,11 +110,8 @@ class Daemon:
                 "/dev/null",
             ]
             command += ["-L", f"module-native-protocol-unix auth-anonymous=1 socket={self.socket}"]
-            for sink in self.sinks:
-                command += [
-                    "-L",
-                    f"module-null-sink norewinds=1 sink_name={sink} rate={RATE_HZ} channels=1 format=s16le",
-                ]
+            for module in self._modules():
+                command += ["-L", module]
             child = stack.enter_context(running(command, environment=private, stdout=self._log, stderr=self._log))
             wait_until(lambda: self.socket.exists() or child.poll() is not None, what="PulseAudio's socket")
             if child.poll() is not None:
@@ -136,10 +139,26 @@ class Daemon:
         """The ALSA device that leads to this sink (the first if none is named), within `environment`."""
         return f"loa_{sink or self.sinks[0]}"
 
+    def _modules(self) -> list[str]:
+        plain = f"norewinds=1 rate={RATE_HZ} format=s16le"
+        if not self._one_card:
+            return [f"module-null-sink sink_name={sink} channels=1 {plain}" for sink in self.sinks]
+        places = [f"aux{number}" for number in range(len(self.sinks))]
+        card = f"module-null-sink sink_name={STREET} channels={len(places)} channel_map={','.join(places)} {plain}"
+        single = "channels=1 channel_map=mono remix=no"
+        return [
+            card,
+            *(
+                f"module-remap-sink sink_name={sink} master={STREET} master_channel_map={place} {single}"
+                for sink, place in zip(self.sinks, places, strict=True)
+            ),
+        ]
+
     def _alsa_config(self) -> str:
         """Each sink as a pcm. Underruns are not handled there: the plug-in takes every short queue for one."""
         pcms = [
-            f'pcm.loa_{sink} {{ type pulse server "unix:{self.socket}" device {sink} handle_underrun 0 }}'
+            f'pcm.loa_{sink} {{ type pulse server "unix:{self.socket}" device {sink} handle_underrun 0 '
+            f'hint {{ show on description "{sink}" }} }}'
             for sink in self.sinks
         ]
         return "\n".join(["</usr/share/alsa/alsa.conf>", *pcms, ""])

@@ -21,8 +21,9 @@ from agent.messages.events import (
     SoundStarted,
     SoundStarved,
 )
+from rig.half_an_hour import lateness_each_minute_ms
+from rig.simulated_pcm import RATE_HZ, STEP_S, SimulatedPcm
 from rig.sound import Samples
-from tests.pcm_simulator import RATE_HZ, STEP_S, SimulatedPcm
 
 FOR_EVER = 10**12
 FADE = 480
@@ -462,23 +463,6 @@ def test_a_tail_that_is_cut_with_its_successor_sounds_all_the_same() -> None:
 
 STEP_SAMPLES = 1_920
 """40 ms a turn: half an hour in fewer of them."""
-
-
-def lateness_each_minute_ms(pcm: SimulatedPcm, minutes: int) -> list[float]:
-    """One item that begins on an instant; how late the first sample of each of its minutes sounds."""
-    desk = Desk(pcm)
-    plain = array("h", [1_000] * RATE_HZ)
-    marked = array("h", [20_000] + [1_000] * (RATE_HZ - 1)).tobytes()
-    lane = desk.lane(b"", ended=False)
-    at_s = desk.pcm.now_s() + 1.0
-    desk.sound(at_s=at_s)
-    for second in range(60 * minutes + 1):
-        lane.push(marked if second % 60 == 0 else plain.tobytes())
-        desk.run(1.0)
-    desk.run(3.0)
-    marks = np.flatnonzero(desk.heard() == 20_000)
-    assert len(marks) == minutes + 1
-    return [(pcm.time_of(int(mark)) - at_s - 60 * number) * 1_000 for number, mark in enumerate(marks)]
 
 
 @pytest.mark.parametrize(("ppm", "minutes"), [(-300, 12), (-100, 12), (100, 30), (300, 12)])

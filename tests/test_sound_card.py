@@ -11,9 +11,9 @@ from agent.card.lane import LANE_MAX_SAMPLES, Lane
 from agent.card.writer import PROGRAMME_AHEAD_SAMPLES
 from agent.messages.events import CardFailed, CardOpened, SoundEnded, SoundFlowed, SoundStarted, SoundStarved
 from agent.sound_card import SoundCard
+from rig.simulated_pcm import SimulatedPcm
 from rig.sound import wait_until
 from tests.inbox import Inbox
-from tests.pcm_simulator import SimulatedPcm
 
 FOR_EVER = 10**9
 

@@ -50,6 +50,7 @@ class SimulatedPcm(Pcm):
         self._running = False
 
     def open(self, *, device: str, rate_hz: int, period_samples: int, buffer_samples: int, start_samples: int) -> Pcm:
+        """Ready, and silent; a fault where `refuse_with` names one."""
         if self.refuse_with:
             self.refused += 1
             raise AlsaError(self.refuse_with, f"{device}: refused")
@@ -71,6 +72,7 @@ class SimulatedPcm(Pcm):
         return at_s + ((sample - first) / self._rate + self.extra_delay) / RATE_HZ
 
     def write(self, samples: bytes) -> int:
+        """As the contract says."""
         room = self.buffer_samples - len(self._buffer) // 2
         taken = min(room, len(samples) // 2)
         self._buffer += samples[: taken * 2]
@@ -87,13 +89,16 @@ class SimulatedPcm(Pcm):
         self._hold_at = len(self.sounded) // 2 + samples
 
     def wait_held(self) -> None:
+        """Until the look that is held has begun."""
         assert self._held.wait(60)
 
     def release(self) -> None:
+        """Let the held look end."""
         self._hold_at = None
         self._go.set()
 
     def look(self) -> tuple[int, int]:
+        """One step of time; what is in the buffer and how far behind the card is."""
         if self._hold_at is not None and len(self.sounded) // 2 >= self._hold_at:
             self._held.set()
             assert self._go.wait(60)
@@ -133,11 +138,14 @@ class SimulatedPcm(Pcm):
         raise AlsaError(number, "simulated fault")
 
     def drop(self) -> None:
+        """As the contract says."""
         self._buffer.clear()
         self._running = False
 
     def prepare(self) -> None:
+        """As the contract says, and counted."""
         self.prepared += 1
 
     def close(self) -> None:
+        """Counted."""
         self.closed += 1
