@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import drift, flood, idle, latency, skew, verify
+from bench import drift, flood, idle, latency, relaying, skew, verify
 from bench.latency import UnsoundError
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
@@ -33,6 +33,7 @@ def main() -> int:
         "idle": idle.at_rest,
         "flood": flood.run,
         "skew": skew.run,
+        "relaying": relaying.run,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help="default: all")
