@@ -10,13 +10,14 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from agent import RELEASED_AT_S, __version__
-from agent.carried_clock import CarriedClock
+from agent.carried import CarriedClock, CarriedProgress
 from agent.clock import Clock
 from agent.clock_chip import read_chip
 from agent.config import Config, ConfigError, load_config, load_trust
@@ -256,7 +257,8 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     )
     closing.callback(amplifiers.close)
     carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
-    inbox.put(judge.restored(memory))
+    carried_progress = CarriedProgress(folder=config.storage.runtime)
+    inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
     for found in (carried_clock.recall(), read_chip(config.clock.rtc) if config.clock.rtc else None):
         if found is not None:  # the first that does not contradict the floor is believed
             inbox.put(found)
@@ -266,6 +268,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         adapters=Adapters(
             clock=clock,
             carried_clock=carried_clock,
+            carried_progress=carried_progress,
             link=link,
             store=store,
             fetch=fetch,

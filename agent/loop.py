@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from agent.core import node
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.progress import Progress
 from agent.messages.sources import File, Relay, Speech
 from agent.messages.trust import TrustDocument
 
@@ -39,6 +40,12 @@ class CarriedClock(Protocol):
     """Trusted time for the next process of this boot."""
 
     def keep(self, offset_s: float, evidence: str) -> None: ...
+
+
+class CarriedProgress(Protocol):
+    """How far the programme has come, for the next process of this boot."""
+
+    def keep(self, progress: Progress) -> None: ...
 
 
 class Link(Protocol):
@@ -138,6 +145,7 @@ class Adapters:
 
     clock: Clock
     carried_clock: CarriedClock
+    carried_progress: CarriedProgress
     link: Link
     store: Store
     fetch: Fetch
@@ -238,6 +246,7 @@ class Loop:
             do.Silence: lambda it: edge.card.silence(it.token),
             do.SwitchRelay: lambda it: edge.amplifiers.switch(it.zone, it.on),
             do.CarryClock: lambda it: edge.carried_clock.keep(it.offset_s, it.evidence),
+            do.KeepProgress: lambda it: edge.carried_progress.keep(it.progress),
             do.MeasureVitals: lambda _: self._inbox.put(edge.vitals.measure()),
             do.NotifyReady: lambda _: self._be_ready(),
             do.Answer: lambda it: edge.console.answer(it.token, it.text),

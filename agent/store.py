@@ -22,7 +22,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from agent.messages.effects import Write
-from agent.messages.events import CommitFailed, Committed, Event, Memory, OutboxRead
+from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
+from agent.messages.memory import Memory
 from agent.storage.database import StoreError, open_and_read
 from agent.storage.ledger import NOT_STORABLE, Ledger
 

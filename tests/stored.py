@@ -26,7 +26,7 @@ from agent.messages.effects import (
     SettleSlot,
     Write,
 )
-from agent.messages.events import (
+from agent.messages.memory import (
     Memory,
     StoredCommand,
     StoredDocument,
@@ -76,9 +76,9 @@ class Model:
             case KeepItem(item, envelope, accepted_at):
                 self.items.pop(item, None)
                 self.items[item] = StoredItem(envelope, accepted_at, None)
-            case MarkStarted(item, started_at):
+            case MarkStarted(item, started_at, round_, round_at):
                 if item in self.items:
-                    self.items[item] = replace(self.items[item], started_at=started_at)
+                    self.items[item] = replace(self.items[item], started_at=started_at, round=round_, round_at=round_at)
                 for key, slot in self.slots.items():
                     if key[1] == item and not slot.settled:
                         self.slots[key] = replace(slot, started_at=started_at)

@@ -9,7 +9,8 @@ import pytest
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.effects import KeepItem, KeepNames, KeepTrust, Write
-from agent.messages.events import CommandRefused, Committed, Delivery, Event, Memory, MessageArrived
+from agent.messages.events import CommandRefused, Committed, Delivery, Event, MessageArrived
+from agent.messages.memory import Memory
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, names_used
 from agent.security import TrustStore

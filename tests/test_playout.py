@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from agent.card.lane import Lane
 from agent.card.playout import HELD_MAX, Playout
 from agent.card.sounding import ramp
-from agent.messages.events import (
-    Event,
-    Loudness,
-    SoundAdvanced,
-    SoundEnded,
-    SoundFlowed,
-    SoundHeld,
-    SoundStarted,
-    SoundStarved,
-)
+from agent.messages.events import Event, SoundAdvanced, SoundEnded, SoundFlowed, SoundHeld, SoundStarted, SoundStarved
+from agent.messages.loudness import Loudness
 from rig.half_an_hour import lateness_each_minute_ms
 from rig.simulated_pcm import RATE_HZ, STEP_S, SimulatedPcm
 from rig.sound import Samples

@@ -41,18 +41,8 @@ from agent.messages.effects import (
     SettleSlot,
     Write,
 )
-from agent.messages.events import (
-    CommitFailed,
-    Committed,
-    DocumentType,
-    Event,
-    Memory,
-    OutboxRead,
-    StoredCommand,
-    StoredDocument,
-    StoredItem,
-    StoredStop,
-)
+from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
+from agent.messages.memory import DocumentType, Memory, StoredCommand, StoredDocument, StoredItem, StoredStop
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm, AnyReport, CommandOutcome, ReportClaims
 from agent.messages.sources import Builtin, BuiltinName, Source
@@ -127,7 +117,7 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             EndDocument("set_schedule", "UBND"),
             KeepItem("first", b"envelope 1", 100),
             KeepItem("second", b"envelope 2", 101),
-            MarkStarted("first", 102.5),
+            MarkStarted("first", 102.5, 1, 160.25),
             KeepSetting("volume_percent", 70, 100),
             KeepTrust(2, b"set_trust 2"),
             KeepNames((("root", "R"), ("operator", "O"))),
@@ -139,7 +129,7 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             outbox_count=1,
             accepted=(("UBND", "jti-0000000000001", 500),),
             stops=(StoredStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),),
-            items=(StoredItem(b"envelope 1", 100, 102.5), StoredItem(b"envelope 2", 101, None)),
+            items=(StoredItem(b"envelope 1", 100, 102.5, 1, 160.25), StoredItem(b"envelope 2", 101, None)),
             settings=(("volume_percent", 70, 100),),
             trust=b"set_trust 2",
             names=(("operator", "O"), ("root", "R")),
@@ -444,7 +434,7 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(EndDocument, DOCUMENTS, NAMES),
     st.builds(ForgetCommands, SMALL),
     st.builds(KeepItem, NAMES, st.binary(max_size=4), SMALL),
-    st.builds(MarkStarted, NAMES, st.floats(0, 1e10)),
+    st.builds(MarkStarted, NAMES, st.floats(0, 1e10), st.integers(0, 99), st.floats(0, 1e10)),
     st.builds(ForgetItem, NAMES),
     st.builds(KeepOrder, st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple)),
     st.builds(KeepSlot, NAMES, NAMES, SMALL, SMALL, NAMES, st.just(NEWS)),

@@ -14,16 +14,8 @@ from agent.card.drift import CardClock, Corrector, dropped, inserted
 from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane
 from agent.card.sounding import Sounding
 from agent.card.writer import Writer
-from agent.messages.events import (
-    Event,
-    Loudness,
-    SoundAdvanced,
-    SoundEnded,
-    SoundFlowed,
-    SoundHeld,
-    SoundStarted,
-    SoundStarved,
-)
+from agent.messages.events import Event, SoundAdvanced, SoundEnded, SoundFlowed, SoundHeld, SoundStarted, SoundStarved
+from agent.messages.loudness import Loudness
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +174,8 @@ class Playout:
         moves = writer.still_turns == 0 and bool(self._items) and self._items[-1].started
         if moves and self._now_s() >= self._advance_due_s:
             self._advance_due_s = self._now_s() + ADVANCE_EVERY_S
-            self._post(SoundAdvanced(token=self._items[-1].token))
+            item = self._items[-1]
+            self._post(SoundAdvanced(token=item.token, loudness=item.loudness()))
 
     def _needs_more(self) -> bool:
         item = self._items[-1]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, Lane
-from agent.messages.events import Loudness
+from agent.messages.loudness import Loudness
 
 _FULL_SCALE = 32_768
 _SQUARES_WIDTH = 4

@@ -14,6 +14,7 @@ from agent.core.records import gain_percent, play_record
 from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages.reasons import Reason
+from agent.messages.reports import PlayRecord
 from agent.messages.sources import Builtin, File, Relay, Speech
 
 _NO_SOURCE_HELPS: Final = {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON, Reason.SOUND_CARD}
@@ -128,7 +129,7 @@ def put_back(turn: Turn, attempt: Attempt) -> None:
     """Into the queue, ahead of its kind, its source given back: it will be begun anew where it was."""
     _release(turn, attempt)
     item = attempt.item
-    start_s = None if item.started_at is not None else item.start_s
+    start_s = None if item.sounded else item.start_s
     back = replace(item, pre_empted=True, start_s=start_s)
     turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), back))
 
@@ -236,6 +237,7 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         live_samples=0,
         from_s=0.0,
         pre_empted=False,
+        interrupted=False,
         start_s=_next_start_s(turn, attempt, gap_s),
         not_before_s=turn.now.mono_s + gap_s,
     )
@@ -252,6 +254,22 @@ def _next_start_s(turn: Turn, attempt: Attempt, gap_s: float) -> float | None:
         return None
     end_s = attempt.at_mono_s + attempt.item.sounded / SAMPLE_RATE - turn.start_offset_s
     return end_s + max(gap_s, COMMON_GAP_S) + offset_s
+
+
+def nothing_left(turn: Turn, attempt: Attempt, told: str) -> None:
+    """At the offset where it could begin there is nothing more of it.
+
+    An emergency that was cut short was not heard by those it was for: it begins anew, while its window is open.
+    """
+    item = attempt.item
+    if not item.interrupted:
+        finish(turn, attempt, Outcome("missed", Reason.TOO_LATE, told))
+    elif not item.is_emergency or item.is_live:
+        sounding_over(turn, attempt, Outcome("failed", Reason.RESTART, told))
+    else:
+        _release(turn, attempt)
+        anew = replace(item, from_s=0.0, start_s=None, interrupted=False)
+        _try(turn, replace(attempt, item=anew), item.source)
 
 
 def give_up_card(turn: Turn, attempt: Attempt) -> None:
@@ -274,13 +292,18 @@ def finish(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 
 def record(turn: Turn, item: Item, outcome: Outcome) -> None:
     """Store the one play record of this item, and forget its order in the same transaction."""
+    store_record(turn, item, play_record(turn, item, outcome))
+
+
+def store_record(turn: Turn, item: Item, told: PlayRecord) -> None:
+    """The same with the record as it was told already."""
     name = item.play.item
     over = do.ForgetItem(name) if item.slot_until is None else do.SettleSlot(item.verified.iss, name, item.slot_until)
     orders = () if item.durable or item.slot_until is not None else (_remembered(item),)
-    turn.commit(turn.report(play_record(turn, item, outcome)), over, *orders, *policing.kept(turn))
-    reason = "" if outcome.reason is None else f" ({outcome.reason})"
-    detail = f": {outcome.detail}" if outcome.detail else ""
-    turn.log(f"item {name}: {outcome.result}{reason}{detail}")
+    turn.commit(turn.report(told), over, *orders, *policing.kept(turn))
+    reason = "" if told.reason is None else f" ({told.reason})"
+    detail = f": {told.detail}" if isinstance(told.detail, str) else ""
+    turn.log(f"item {name}: {told.result}{reason}{detail}")
 
 
 def _remembered(item: Item) -> do.RememberCommand:

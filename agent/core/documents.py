@@ -13,6 +13,7 @@ from agent.core.state import State, Turn, being_stored
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.documents import SetPolicy, SetSchedule, fingerprint
+from agent.messages.memory import DocumentType
 from agent.messages.reasons import Reason
 from agent.messages.reports import DocumentSeen
 
@@ -25,7 +26,7 @@ def set_document(turn: Turn, event: ev.CommandVerified) -> None:
     verified = event.verified
     command = verified.command
     assert isinstance(command, SetSchedule | SetPolicy)
-    sort: ev.DocumentType = "set_schedule" if isinstance(command, SetSchedule) else "set_policy"
+    sort: DocumentType = "set_schedule" if isinstance(command, SetSchedule) else "set_policy"
     key = sort, verified.iss
     refusal = _why_not(turn, key, command.version, verified.iat)
     if refusal is not None:
@@ -82,7 +83,7 @@ def envelopes(turn: Turn) -> tuple[tuple[DocumentKey, bytes], ...]:
     return tuple((key, kept.verified.envelope) for key, kept in documents if kept.verified is not None)
 
 
-def seen(state: State, sort: ev.DocumentType) -> tuple[DocumentSeen, ...]:
+def seen(state: State, sort: DocumentType) -> tuple[DocumentSeen, ...]:
     """What is in force, for those who compare it with what they have sent."""
     return tuple(
         DocumentSeen(key[1], kept.version, kept.sha256)

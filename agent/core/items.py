@@ -11,7 +11,7 @@ from typing import Final, Literal
 from agent.messages.absent import UNSET
 from agent.messages.commands import Play, Repeat, VerifiedCommand
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
-from agent.messages.events import Loudness
+from agent.messages.loudness import NO_SOUND, Loudness
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules
 from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, Relay
@@ -71,7 +71,7 @@ class Item:
     Instants: `ordered_s`, `not_before_s` and `off_air_s` are monotonic, the others Unix seconds. `start_s` is where the
     present sounding's first sample belongs, None where it may begin at any time. `round` counts soundings that are
     over, `sounded` the samples of the present one, `live_samples` those of them from a relay, which a file after it
-    does not leave out; `from_s` is how much of the source they lie behind its beginning.
+    does not leave out; `from_s` is how much of the present one, its chime included, was over when this node joined.
     """
 
     verified: VerifiedCommand
@@ -95,6 +95,10 @@ class Item:
     amplifier_on_s: float = 0.0
     replaces: frozenset[str] = frozenset()
     """Of `play.replaces` what its keys may end."""
+    interrupted: bool = False
+    """The node went down while it sounded, and it has not sounded again since."""
+    crashes: int = 0
+    """How often this process's forerunners crashed when it was their turn to play it."""
 
     @property
     def not_after(self) -> int:
@@ -112,7 +116,7 @@ class Item:
     def samples_left(self) -> int:
         """How much of `max_duration_s`, which each sounding has anew, has not sounded yet; the chime comes on top."""
         late = round(self.from_s * SAMPLE_RATE)
-        return self.play.max_duration_s * SAMPLE_RATE + self.chime_samples - late - self.sounded
+        return self.play.max_duration_s * SAMPLE_RATE + self._common_chime_samples - late - self.sounded
 
     @property
     def begins_with_chime(self) -> bool:
@@ -121,15 +125,26 @@ class Item:
 
     @property
     def chime_samples(self) -> int:
-        """How much of the present sounding is the chime before it."""
-        return CHIME_SAMPLES if self.play.chime is True and self.round == 0 and self.from_s == 0 else 0
+        """How much of the present sounding here is the chime before it; who joins late joins after it."""
+        return self._common_chime_samples if self.from_s == 0 else 0
+
+    @property
+    def _common_chime_samples(self) -> int:
+        """How much of the present sounding is chime on a pole that was there from its beginning."""
+        return CHIME_SAMPLES if self.play.chime is True and self.round == 0 else 0
+
+    @property
+    def chime_s(self) -> float:
+        """The same in seconds."""
+        return self._common_chime_samples / SAMPLE_RATE
 
     @property
     def position_s(self) -> float:
         """Where in its source the present sounding goes on; what is live goes on by itself."""
         if self.is_live:
             return 0.0
-        return self.from_s + max(0, self.sounded - self.chime_samples - self.live_samples) / SAMPLE_RATE
+        joined_s = max(0.0, self.from_s - self.chime_s)
+        return joined_s + max(0, self.sounded - self.chime_samples - self.live_samples) / SAMPLE_RATE
 
     @property
     def repeat(self) -> Repeat:
@@ -165,6 +180,8 @@ class Attempt:
     is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
     only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
     on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on.
+    `so_far` is what the card last said to have left it since `Sound`, when that was (Unix seconds, None where not
+    known), and how long the amplifier had been on for it.
     """
 
     item: Item
@@ -184,6 +201,9 @@ class Attempt:
     kept: bool = False
     gain_percent: int = 0
     watch: Watch | None = None
+    so_far: Loudness = NO_SOUND
+    so_far_at_s: float | None = None
+    so_far_on_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -260,7 +280,8 @@ def heard(attempt: Attempt, loudness: Loudness) -> Attempt:
     """So much of it has left the card."""
     item = attempt.item
     parts = (*item.heard, loudness) if loudness.samples or loudness.underruns else item.heard
-    return replace(attempt, item=replace(item, heard=_few(parts), sounded=item.sounded + loudness.samples))
+    item = replace(item, heard=_few(parts), sounded=item.sounded + loudness.samples)
+    return replace(attempt, item=item, so_far=NO_SOUND, so_far_at_s=None, so_far_on_s=0.0)
 
 
 def _few(parts: tuple[Loudness, ...]) -> tuple[Loudness, ...]:

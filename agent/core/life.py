@@ -1,15 +1,14 @@
 """Beginning and end: what the store remembers is taken up, and the amplifier is off however it ends."""
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 
-from agent.core import attempts, documents, schedule, zones
+from agent.core import attempts, documents, resuming, schedule, zones
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.answers import forget_stops_of_removed_keys
 from agent.core.heartbeat import describe, publish_state
 from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
-from agent.core.policy import Ledger
 from agent.core.settings import judge_dates
 from agent.core.state import RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
@@ -46,7 +45,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
             )
             for number, each in enumerate(event.unjudged)
         },
-        ledger=Ledger() if event.ledger is None else Ledger(*astuple(event.ledger)),
+        ledger=resuming.ledger_of(event, event.progress),
+        progress=event.progress,
         status_due_s=turn.now.mono_s,
     )
     forget_stops_of_removed_keys(turn)
@@ -71,13 +71,12 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         durable=True,
         start_s=play.start_at if isinstance(play.start_at, int) else None,
         started_at=restored.started_at,
+        round=restored.round,
     )
     if restored.revoked:
         attempts.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
-    elif restored.started_at is not None:
-        attempts.record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"))
     else:
-        turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
+        resuming.take_up(turn, item, restored.round_at or restored.started_at)
 
 
 def _announce(turn: Turn) -> None:
@@ -108,6 +107,7 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
 def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     """Orderly end: silence, amplifiers off, the floor kept, the server told."""
     turn.log(f"stopping: {event.signal}")
+    turn.state = replace(turn.state, stopping=True)
     current = turn.state.programme.current
     if current is not None:
         turn.do(do.Silence(current.token))

@@ -6,7 +6,7 @@ News of an attempt that is over (a stale token) changes nothing.
 from dataclasses import replace
 
 from agent.core import items as its
-from agent.core import policing, prefetching
+from agent.core import policing, prefetching, zones
 from agent.core.amplifier import Cue
 from agent.core.attempts import (
     attempt_of,
@@ -15,6 +15,7 @@ from agent.core.attempts import (
     end_source,
     finish,
     held,
+    nothing_left,
     put_back,
     set_attempt,
     sounding_over,
@@ -25,6 +26,7 @@ from agent.core.state import Turn
 from agent.core.zones import cue
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.sources import Relay
 
@@ -55,8 +57,9 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.started_at is None:
-        outcome = Outcome("missed", Reason.TOO_LATE, "joining late, nothing of it was left")
+    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.sounded == 0:
+        nothing_left(turn, attempt, "joining late, nothing of it was left")
+        return
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
     ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
     if (ended_early or ran_dry) and attempt.starved_s is None:
@@ -77,15 +80,14 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    attempt = replace(attempt, moved_s=event.at_mono_s)
-    set_attempt(turn, attempt)
-    if attempt.item.started_at is not None:
-        return
-    started_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
-    name = attempt.item.play.item
-    set_attempt(turn, replace(attempt, item=replace(attempt.item, started_at=started_at)))
-    turn.commit(do.MarkStarted(name, started_at))
-    turn.log(f"item {name}: sounding")
+    item, began = attempt.item, attempt.item.sounded == 0 and not attempt.item.interrupted
+    round_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
+    started_at = round_at if item.started_at is None else item.started_at
+    item = replace(item, started_at=started_at, interrupted=False)
+    set_attempt(turn, replace(attempt, item=item, moved_s=event.at_mono_s))
+    if began:
+        turn.commit(do.MarkStarted(item.play.item, started_at, item.round, round_at))
+        turn.log(f"item {item.play.item}: sounding")
 
 
 def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlowed) -> None:
@@ -94,7 +96,9 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
     if attempt is None:
         return
     if isinstance(event, ev.SoundAdvanced):
-        set_attempt(turn, its.moving(attempt, turn.now.mono_s))
+        on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
+        moved = its.moving(attempt, turn.now.mono_s)
+        set_attempt(turn, replace(moved, so_far=event.loudness, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
         return
     if isinstance(event, ev.SoundFlowed):
         set_attempt(turn, its.flowing(attempt, turn.now.mono_s))
@@ -115,6 +119,8 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         put_back(turn, attempt)  # asked to sound, it had not yet begun
     elif attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
+    elif event.complete and attempt.item.from_s > 0 and attempt.item.sounded == 0:
+        nothing_left(turn, attempt, "joining late, nothing of it was left")
     elif event.complete and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
     elif event.complete or event.loudness.samples >= left:
@@ -135,7 +141,7 @@ def on_held(turn: Turn, event: ev.SoundHeld) -> None:
         held(turn, _count(turn, attempt, event.loudness))
 
 
-def _count(turn: Turn, attempt: Attempt, loudness: ev.Loudness) -> Attempt:
+def _count(turn: Turn, attempt: Attempt, loudness: Loudness) -> Attempt:
     """So much of it has left the card: for its record, its bounds and the caps."""
     attempt = its.heard(attempt, loudness)
     set_attempt(turn, attempt)

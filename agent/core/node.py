@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.core import amplifier as amp
 from agent.core import connection as conn
-from agent.core import deadlines, delivery, life, news, prefetching, schedule, trusting, unjudged
+from agent.core import deadlines, delivery, life, news, prefetching, resuming, schedule, trusting, unjudged
 from agent.core import outbox as box
 from agent.core import timekeeping as tk
 from agent.core.admission import on_verified
@@ -61,6 +61,7 @@ def step(state: State, event: ev.Event, now: ev.Now) -> tuple[State, tuple[do.Ef
         _run_due(turn)
         advance(turn)
         delivery.send_reports(turn)
+        resuming.hand_on(turn)
     return turn.state, tuple(turn.effects)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.effects import Write
-from agent.messages.events import Delivery, DocumentType
+from agent.messages.events import Delivery
+from agent.messages.memory import DocumentType
 from agent.messages.trust import TrustDocument
 
 

@@ -22,6 +22,7 @@ from agent.core.attempts import (
     give_up_card,
     give_way,
     held,
+    nothing_left,
     open_source,
     put_back,
     set_attempt,
@@ -71,8 +72,13 @@ def _expire(turn: Turn) -> None:
             continue
         attempt = prog.find_attempt(turn.state.programme, item.play.item)
         if attempt is None or (attempt.stage is not Stage.ENDING and attempt.ending is None):
-            begun = item.started_at is not None
-            drop(turn, item.play.item, Outcome("stopped" if begun else "missed", Reason.NOT_AFTER))
+            drop(turn, item.play.item, _past_its_window(item))
+
+
+def _past_its_window(item: Item) -> Outcome:
+    if item.interrupted:
+        return Outcome("failed", Reason.RESTART, "the node went down while it sounded, until its window had closed")
+    return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER)
 
 
 def _run_timers(turn: Turn) -> None:
@@ -216,7 +222,7 @@ def _decode_one(turn: Turn, attempt: Attempt, media: its.Media) -> None:
     item, at_mono_s = _place(turn, attempt.item, start_s)
     if item.samples_left <= 0:
         told = f"{turn.now.mono_s - (start_s or 0):.0f} s after its start nothing of it is left"
-        finish(turn, attempt, Outcome("missed", Reason.TOO_LATE, told))
+        nothing_left(turn, replace(attempt, item=item), told)
         return
     turn.do(do.Decode(attempt.token, media, item.begins_with_chime, item.position_s))
     decoding = its.at_stage(attempt, Stage.DECODING, turn.now.mono_s)
@@ -229,10 +235,8 @@ def _place(turn: Turn, item: Item, start_s: float | None) -> tuple[Item, float |
         return item, None
     if turn.now.mono_s <= start_s + LATE_S:
         return item, start_s
-    if item.is_live:
-        return item, None
-    at_s = turn.now.mono_s + max(JOIN_LEAD_S, warm_up_s(turn, item) + JOIN_LEAD_S)
-    return replace(item, from_s=at_s - start_s), at_s
+    at_s = max(turn.now.mono_s + warm_up_s(turn, item) + JOIN_LEAD_S, start_s + item.chime_s)
+    return replace(item, from_s=at_s - start_s), None if item.is_live else at_s
 
 
 def _want(turn: Turn) -> None:

@@ -11,7 +11,7 @@ from agent.core.policy import Rules, charge, cut_s, next_change_s, rules_of, str
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages.documents import SetPolicy
-from agent.messages.events import Loudness
+from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 
 CLOCK_SET_S: Final = 1.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core import policing, prefetching
+from agent.core import policing, prefetching, resuming
 from agent.core import programme as prog
 from agent.core.attempts import drop, record
 from agent.core.items import Item, Outcome
@@ -18,11 +18,11 @@ from agent.core.pending import DocumentKey, ItemDurable, KeptDocument
 from agent.core.state import Schedule, Turn
 from agent.core.stops import is_stopped
 from agent.messages import effects as do
-from agent.messages import events as ev
 from agent.messages.absent import UNSET
 from agent.messages.codec import WordError, decode
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.documents import SetSchedule, Slot
+from agent.messages.memory import StoredSlot
 from agent.messages.reasons import Reason
 from agent.messages.sources import File
 from agent.messages.timetable import Occurrence, next_at_s, occurrences
@@ -102,7 +102,7 @@ def _item(turn: Turn, due: _Due) -> Item:
     return slot_item(due.verified, due.occurrence.slot, due.occurrence, turn.now.mono_s)
 
 
-def slot_item(verified: VerifiedCommand, slot: Slot, when: Occurrence | ev.StoredSlot, at_s: float) -> Item:
+def slot_item(verified: VerifiedCommand, slot: Slot, when: Occurrence | StoredSlot, at_s: float) -> Item:
     """A slot on its day, as an item of the programme."""
     play = Play(
         item=when.item,
@@ -218,7 +218,7 @@ def _end_what_is_gone(turn: Turn, iss: str, slots: tuple[Slot, ...], gone: Outco
             drop(turn, item.play.item, gone)
 
 
-def take_up(turn: Turn, stored: ev.StoredSlot) -> None:
+def take_up(turn: Turn, stored: StoredSlot) -> None:
     """A slot that the store remembers: over, interrupted, or still to be played."""
     _mark_done(turn, stored.iss, stored.item, stored.until_s)
     if stored.settled:
@@ -236,7 +236,4 @@ def take_up(turn: Turn, stored: ev.StoredSlot) -> None:
         record(turn, slot_item(unknown, slot, stored, turn.now.mono_s), Outcome("stopped", Reason.SUPERSEDED, told))
         return
     item = replace(slot_item(verified, slot, stored, turn.now.mono_s), durable=True, started_at=stored.started_at)
-    if stored.started_at is not None:
-        record(turn, item, Outcome("failed", Reason.RESTART, "the agent was restarted while it sounded"))
-    else:
-        turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
+    resuming.take_up(turn, item, stored.started_at)

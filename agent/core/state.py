@@ -19,6 +19,7 @@ from agent.core.timekeeping import Timekeeping, best_s, trusted_s
 from agent.messages.commands import Play
 from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
 from agent.messages.events import FROM_STORE, Delivery, MessageArrived, Now, VitalsMeasured
+from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, ReportClaims
 from agent.messages.sources import File
@@ -142,6 +143,9 @@ class State:
     pending: Mapping[int, Pending] = field(default_factory=dict)
     failed_commits: tuple[tuple[float, Pending], ...] = ()
     next_commit: int = 1
+    progress: Progress = NO_PROGRESS
+    """As it was last handed on."""
+    stopping: bool = False
     card_wanted: bool = False
     card_open: bool = False
     card_fault: str = ""

@@ -133,8 +133,8 @@ def convert(value: object, word: type[T]) -> T:
         raise WordError(_reason_of(message), message[:200]) from None
 
 
-def encode(word: msgspec.Struct) -> bytes:
-    """A word as compact JSON."""
+def encode(word: object) -> bytes:
+    """A word, or another of our frozen records, as compact JSON."""
     return msgspec.json.encode(word)
 
 

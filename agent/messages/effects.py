@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.messages.documents import Slot
-from agent.messages.events import Delivery, DocumentType, MessageArrived, OrderKey
+from agent.messages.events import Delivery, MessageArrived, OrderKey
+from agent.messages.memory import DocumentType
+from agent.messages.progress import Progress
 from agent.messages.reports import ReportClaims
 from agent.messages.sources import BuiltinName, File, Relay, Speech
 from agent.messages.trust import TrustDocument
@@ -134,10 +136,12 @@ class KeepItem:
 
 @dataclass(frozen=True, slots=True)
 class MarkStarted:
-    """The item's (or slot's) first sample sounded at `started_at` (Unix seconds)."""
+    """The first sample of item or slot sounded at `started_at`; sounding `round` began at `round_at` (Unix seconds)."""
 
     item: str
     started_at: float
+    round: int
+    round_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +485,13 @@ class CarryClock:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepProgress:
+    """Hand on how far the programme has come to the next process of this boot, should this one end."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureVitals:
     """Answered by `VitalsMeasured`."""
 
@@ -542,6 +553,7 @@ Effect = (
     | Silence
     | SwitchRelay
     | CarryClock
+    | KeepProgress
     | MeasureVitals
     | NotifyReady
     | Answer

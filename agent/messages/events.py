@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
+from agent.messages.loudness import Loudness
+from agent.messages.memory import StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
+from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 
 
@@ -41,9 +44,6 @@ class Delivery:
 FROM_STORE: Final = 0
 """The connection of what the node itself had kept; `packet` is the number it waits under. Real ones count from 1."""
 
-
-DocumentType = Literal["set_schedule", "set_policy"]
-"""The commands whose document lasts until its authority's next version."""
 
 OrderKey = tuple[Literal["item", "set_schedule", "set_policy"], str]
 """What was ordered earlier: an item by its name, a document by its authority."""
@@ -137,25 +137,6 @@ class TrustTaken:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredItem:
-    """An accepted item as the store keeps it: its envelope is verified again before anybody believes it."""
-
-    envelope: bytes
-    accepted_at: int
-    started_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCommand:
-    """A verified command that waits for the time; `emergency` names the emergency item it is about, empty if none."""
-
-    iss: str
-    jti: str
-    emergency: str
-    envelope: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class RestoredCommand:
     """A command found waiting for the time at start. `play` is what it orders, None if it is another command.
 
@@ -165,78 +146,6 @@ class RestoredCommand:
     stored: StoredCommand
     play: Play | None
     exp: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStop:
-    """A stop that awaits its item: what its keys could end, and who they are."""
-
-    item: str
-    iss: str
-    may: tuple[str, ...]
-    exp: int
-    kids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """An authority's schedule or policy as the store keeps it; without envelope it was revoked."""
-
-    type: DocumentType
-    iss: str
-    version: int
-    iat: int
-    sha256: str
-    envelope: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSlot:
-    """A slot that was due on a day, as the store keeps it; `slot` is its words, believed only if its schedule has it.
-
-    `settled` once its record is stored.
-    """
-
-    iss: str
-    item: str
-    at_s: int
-    until_s: int
-    jti: str
-    slot: bytes
-    started_at: float | None
-    settled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLedger:
-    """What had sounded on a local date, and in the last session, when it was last kept."""
-
-    day: str
-    minutes_s: float
-    sessions: int
-    session_s: float
-    last_sound_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
-
-    next_seq: int
-    outbox_count: int
-    accepted: tuple[tuple[str, str, int], ...]
-    stops: tuple[StoredStop, ...]
-    items: tuple[StoredItem, ...]
-    settings: tuple[tuple[str, int, int], ...]
-    trust: bytes | None = None
-    """The `set_trust` last accepted, as it came."""
-    names: tuple[tuple[str, str], ...] = ()
-    """(kid, public) of every key there ever was."""
-    unjudged: tuple[StoredCommand, ...] = ()
-    """In the order of arrival."""
-    documents: tuple[StoredDocument, ...] = ()
-    slots: tuple[StoredSlot, ...] = ()
-    ledger: StoredLedger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +163,8 @@ class RestoredDocument:
 class RestoredItem:
     """An accepted item found in the store at start; `started_at` is set if it had begun to sound.
 
+    `round` is the sounding that last began, at `round_at` (Unix seconds).
+
     `revoked` says why its signatures no longer hold (then `verified` only tells what it was), empty if they do.
     """
 
@@ -261,6 +172,8 @@ class RestoredItem:
     accepted_at: int
     started_at: float | None
     revoked: str = ""
+    round: int = 0
+    round_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +193,7 @@ class Restored:
     documents: tuple[RestoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    progress: Progress = NO_PROGRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,9 +293,13 @@ class SoundStarted:
 
 @dataclass(frozen=True, slots=True)
 class SoundAdvanced:
-    """The card goes on playing this lane: said every second, so that a card that hangs is noticed."""
+    """The card goes on playing this lane: said every second, so that a card that hangs is noticed.
+
+    `loudness` is of all that has left the card since `Sound` was asked.
+    """
 
     token: int
+    loudness: Loudness
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,16 +315,6 @@ class SoundFlowed:
     """Samples arrive again after starving."""
 
     token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loudness:
-    """What left the card: samples (48 kHz), their RMS and peak in dBFS (None for digital silence), underruns."""
-
-    samples: int = 0
-    rms_dbfs: float | None = None
-    peak_dbfs: float | None = None
-    underruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from agent.messages.events import Memory
+from agent.messages.memory import Memory
 from agent.storage.memory import read_memory
 
 MAX_SET_ASIDE = 3
@@ -50,6 +50,10 @@ MIGRATIONS = (
     CREATE TABLE ledger (one INTEGER PRIMARY KEY CHECK (one = 1), day TEXT NOT NULL, minutes_s REAL NOT NULL,
                          sessions INTEGER NOT NULL, session_s REAL NOT NULL, last_sound_s REAL NOT NULL) STRICT;
     ALTER TABLE items ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    ALTER TABLE items ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE items ADD COLUMN round_at REAL;
     """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.

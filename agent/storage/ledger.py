@@ -43,7 +43,7 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     ForgetUnjudged: ("DELETE FROM unjudged WHERE iss = :iss AND jti = :jti",),
     KeepItem: ("INSERT OR REPLACE INTO items (item, envelope, accepted_at) VALUES (:item, :envelope, :accepted_at)",),
     MarkStarted: (
-        "UPDATE items SET started_at = :started_at WHERE item = :item",
+        "UPDATE items SET started_at = :started_at, round = :round, round_at = :round_at WHERE item = :item",
         "UPDATE slots SET started_at = :started_at WHERE item = :item AND NOT settled",
     ),
     ForgetItem: ("DELETE FROM items WHERE item = :item",),

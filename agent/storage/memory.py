@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from agent.messages.events import (
+from agent.messages.memory import (
     Memory,
     StoredCommand,
     StoredDocument,
@@ -18,7 +18,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
     run = database.execute
     (last_seq,) = run("SELECT value FROM counters WHERE name = 'last_seq'").fetchone()
     (outbox_count,) = run("SELECT count(*) FROM outbox").fetchone()
-    items = run("SELECT envelope, accepted_at, started_at FROM items ORDER BY place, position")
+    items = run("SELECT envelope, accepted_at, started_at, round, round_at FROM items ORDER BY place, position")
     ledger = run("SELECT day, minutes_s, sessions, session_s, last_sound_s FROM ledger").fetchone()
     trust = run("SELECT envelope FROM trust ORDER BY version DESC LIMIT 1").fetchone()
     return Memory(

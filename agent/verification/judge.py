@@ -8,6 +8,7 @@ import logging
 
 from agent.messages import events as ev
 from agent.messages.commands import Play, VerifiedCommand
+from agent.messages.memory import Memory, StoredCommand
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, TrustError
 from agent.security import TrustStore, read_unproven, verify, verify_kept_trust, verify_stored
@@ -21,7 +22,7 @@ _REVOKED = frozenset(
 """What only a trust document brings about."""
 
 
-def trust_in_force(file: TrustStore, memory: ev.Memory) -> TrustStore:
+def trust_in_force(file: TrustStore, memory: Memory) -> TrustStore:
     """The stored document, unless the trust file's version is higher; with every kid there ever was.
 
     A stored one that no longer proves itself is left alone: the file's holds, as on an empty store, and whoever keeps
@@ -84,14 +85,23 @@ class Judge:
             self._trust = self._trust.followed_by(document)
         return ev.TrustTaken(tuple((which, self._standing(envelope)) for which, envelope in orders))
 
-    def restored(self, memory: ev.Memory) -> ev.Restored:
+    def restored(self, memory: Memory) -> ev.Restored:
         """What the store remembers, its envelopes verified again: the file on the card proves nothing."""
         items = []
         for stored in memory.items:
             standing = self._standing(stored.envelope)
             verified = standing.verified or read_unproven(stored.envelope)
             if verified is not None and isinstance(verified.command, Play) and not standing.damaged:
-                items.append(ev.RestoredItem(verified, stored.accepted_at, stored.started_at, standing.detail))
+                items.append(
+                    ev.RestoredItem(
+                        verified,
+                        stored.accepted_at,
+                        stored.started_at,
+                        standing.detail,
+                        stored.round,
+                        stored.round_at,
+                    )
+                )
             else:
                 _log.error("a stored item is damaged and is left alone: %s", standing.detail)
         return ev.Restored(
@@ -122,7 +132,7 @@ class Judge:
         )
 
 
-def _waiting(stored: ev.StoredCommand) -> ev.RestoredCommand:
+def _waiting(stored: StoredCommand) -> ev.RestoredCommand:
     found = read_unproven(stored.envelope)
     play = found.command if found is not None and isinstance(found.command, Play) else None
     return ev.RestoredCommand(stored, play, 0 if found is None else found.exp)

@@ -18,6 +18,8 @@ from agent.core.items import SAMPLE_RATE
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import AnyCommand, Play, Stop, VerifiedCommand
+from agent.messages.loudness import Loudness
+from agent.messages.progress import NO_PROGRESS
 from agent.messages.reasons import Reason
 from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord
 from agent.messages.rules import NO_RULES, Rules
@@ -99,6 +101,8 @@ class Pole:
     reports: list[AnyReport] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     stored: Model = field(default_factory=Model)
+    given: dict[bytes, VerifiedCommand] = field(default_factory=dict)
+    """What `order` has verified, by its envelope."""
     released_s: int = int(START_WALL_S) - 86_400
     """When the software was made."""
 
@@ -110,6 +114,7 @@ class Pole:
         self._held: dict[int, float] = {}
         self.heard: list[Heard] = []
         self._skipped: dict[int, float] = {}
+        self.progress = NO_PROGRESS
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
         self.state = node.initial(self.settings, self.trust, self.released_s, self.now)
@@ -157,6 +162,7 @@ class Pole:
             mono_s=BOOTED_S,
             reports=self.reports,
             stored=self.stored,
+            given=self.given,
             released_s=self.released_s,
         )
         again.world_offset_s = self.world_s + off_s - BOOTED_S
@@ -164,7 +170,35 @@ class Pole:
         again.judge = Judge(
             TrustStore(again.trust, site=self.settings.site), Addressee("hoang-dao", known_as, frozenset())
         )
-        return again.start(again.judge.restored(self.stored.memory()))
+        return again.start(again.restored())
+
+    def restored(self) -> ev.Restored:
+        """What the store holds; `order` verifies commands by its word alone, and they are believed again."""
+        memory = self.stored.memory()
+        restored = self.judge.restored(
+            replace(memory, items=tuple(i for i in memory.items if i.envelope not in self.given))
+        )
+        items = (
+            ev.RestoredItem(self.given[i.envelope], i.accepted_at, i.started_at, "", i.round, i.round_at)
+            for i in memory.items
+            if i.envelope in self.given
+        )
+        return replace(restored, items=(*restored.items, *items))
+
+    def after_crash(self, off_s: float = 2.0) -> "Pole":
+        """The next process on the same machine: it finds the store, and what this one has handed on."""
+        again = Pole(
+            self.settings,
+            self.behaviour,
+            trust_in_force(TrustStore(self.trust, site=self.settings.site), self.stored.memory()).document,
+            mono_s=self.mono_s + off_s,
+            reports=self.reports,
+            stored=self.stored,
+            given=self.given,
+            released_s=self.released_s,
+        )
+        again.world_offset_s, again.wall_offset_s = self.world_offset_s, self.wall_offset_s
+        return again.start(replace(again.restored(), progress=self.progress))
 
     def connect(self) -> "Pole":
         """The link comes up."""
@@ -241,6 +275,7 @@ class Pole:
         verified = VerifiedCommand(
             iss, jti, iat, iat + life_s, command, ("k1",), may, max_volume_percent, f"envelope {jti}".encode()
         )
+        self.given[verified.envelope] = verified
         self.tell(ev.CommandVerified(ev.Delivery(self._connection, number + 1), verified))
         return jti
 
@@ -268,6 +303,11 @@ class Pole:
     def amplifier_on(self) -> bool:
         return any(amplifier.mode in ENERGISED for amplifier in self.state.amplifiers.values())
 
+    @property
+    def on_card_since_s(self) -> float:
+        """When what sounds now began to."""
+        return next(each.at_s for each in self._sounding.values())
+
     # The simulated adapters
 
     def later(self, delay_s: float | None, event: ev.Event) -> None:
@@ -294,6 +334,8 @@ class Pole:
                 self._commit(token, writes)
             case do.TakeTrust(document=document, orders=orders):
                 self._first.append(self.judge.take(document, orders))
+            case do.KeepProgress(progress=progress):
+                self.progress = progress
             case do.JudgeAgain(message=message):
                 self._first.append(message)
             case do.Acknowledge(delivery=delivery):
@@ -310,7 +352,9 @@ class Pole:
                 self._fetch(token, relay.uri, ev.StreamReady(token, 99, b"ID3"))
             case do.Decode(token=token, from_s=from_s):
                 self._skipped[token] = from_s
-                self.later(behave.decode_s, ev.SamplesDecoded(token))
+                beyond = from_s >= behave.sound_length_s
+                nothing = ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it")
+                self.later(behave.decode_s, nothing if beyond else ev.SamplesDecoded(token))
             case do.Speak(token=token):
                 self._fetch(token, "speech", ev.FileReady(token, "/run/speech"))
             case do.Prefetch(token=token, file=file):
@@ -379,14 +423,14 @@ class Pole:
         self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
-                self.later(at_s - self.mono_s + second, ev.SoundAdvanced(token))
+                self.later(at_s - self.mono_s + second, ev.SoundAdvanced(token, self._loudness(second)))
             loudness = self._loudness(length_s)
             self.later(at_s - self.mono_s + length_s, ev.SoundEnded(token, rest_s <= most_s, loudness))
 
-    def _loudness(self, heard_s: float) -> ev.Loudness:
-        return ev.Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
+    def _loudness(self, heard_s: float) -> Loudness:
+        return Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
 
-    def _hear(self, token: int, loudness: ev.Loudness) -> None:
+    def _hear(self, token: int, loudness: Loudness) -> None:
         sounding = self._sounding.pop(token)
         heard_s = loudness.samples / SAMPLE_RATE
         item = next((each.name for each in prog.attempts(self.state.programme) if each.token == token), "")

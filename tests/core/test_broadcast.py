@@ -6,6 +6,7 @@ from agent.core.amplifier import AmplifierSettings
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Stop
+from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.words import Kind
 from tests.core.pole import (
@@ -360,7 +361,7 @@ def test_a_card_lost_while_sounding_ends_the_item() -> None:
     current = pole.state.programme.current
     assert current is not None
     pole.tell(ev.CardFailed("unplugged"))
-    pole.tell(ev.SoundEnded(current.token, False, ev.Loudness(96_000, -20.0, -3.0, 0)))
+    pole.tell(ev.SoundEnded(current.token, False, Loudness(96_000, -20.0, -3.0, 0)))
     pole.run(10.0)
     (record,) = pole.records
     assert (record.result, record.reason, record.played_s) == ("failed", Reason.SOUND_CARD, 2.0)

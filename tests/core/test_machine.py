@@ -306,7 +306,7 @@ class Node(RuleBasedStateMachine):
         world = self.world
         token = data.draw(st.sampled_from(world.sounded))
         news: tuple[ev.Event, ...] = (
-            ev.SoundAdvanced(token),
+            ev.SoundAdvanced(token, loudness(seconds)),
             ev.SoundStarved(token, world.mono_s),
             ev.SoundFlowed(token),
             ev.SoundEnded(token, False, loudness(seconds)),

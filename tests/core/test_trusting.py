@@ -9,6 +9,7 @@ from agent.core.state import MAX_ACCEPTED
 from agent.core.trusting import MAX_HELD
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.memory import Memory, StoredItem
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import TrustDocument, fingerprint, names_used
@@ -207,12 +208,12 @@ def test_what_stays_takes_the_ceiling_that_its_key_has_now() -> None:
 
 def test_a_stored_item_that_is_no_longer_borne_gets_its_record_at_start() -> None:
     stored = tuple(
-        ev.StoredItem(envelope, NOW - 60, started_at)
+        StoredItem(envelope, NOW - 60, started_at)
         for envelope, started_at in ((by(OPERATOR, "now"), NOW - 30.0), (by(CHAIR, "chair"), None))
     )
     pole = make_pole(trust=trust(2, CHAIR))
-    damaged = ev.StoredItem(by(CHAIR, "bent")[:-11] + b"AAAAAAAAAAA", NOW - 60, None)
-    pole.start(pole.judge.restored(ev.Memory(1, 0, (), (), (*stored, damaged), ())))
+    damaged = StoredItem(by(CHAIR, "bent")[:-11] + b"AAAAAAAAAAA", NOW - 60, None)
+    pole.start(pole.judge.restored(Memory(1, 0, (), (), (*stored, damaged), ())))
     pole.run(20.0)
     assert [(each.item, each.result, each.reason) for each in pole.records] == [
         ("now", "stopped", Reason.REVOKED),

@@ -10,6 +10,7 @@ from agent.core.state import RememberedStop
 from agent.core.unjudged import MAX_UNJUDGED
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.memory import StoredCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
@@ -425,7 +426,7 @@ def test_one_that_the_disk_has_altered_is_told_and_forgotten() -> None:
     pole.hear(said("bulletin"))
     pole.run(1.0)
     ((key, kept),) = pole.stored.unjudged.items()
-    pole.stored.unjudged[key] = ev.StoredCommand(*key, "", kept.envelope.replace(b".", b".A", 1))
+    pole.stored.unjudged[key] = StoredCommand(*key, "", kept.envelope.replace(b".", b".A", 1))
     again = pole.after_power_cut(1.0)
     again.learn_from_the_network()
     again.run(1.0)

@@ -18,6 +18,8 @@ from agent.messages import events as ev
 from agent.messages.commands import Play, SetTrust, VerifiedCommand
 from agent.messages.documents import SetSchedule
 from agent.messages.local_time import local_minute
+from agent.messages.loudness import Loudness
+from agent.messages.progress import NO_PROGRESS
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, PlayRecord
 from agent.messages.rules import Rules, rules_of
@@ -98,6 +100,7 @@ class World:
         self._serial = itertools.count(1)
         self.world_offset_s = self.wall_offset_s = START_WALL_S - self.mono_s
         self.carried: tuple[float, str] | None = None
+        self.progress = NO_PROGRESS
         self.unacknowledged: dict[bytes, None] = {}
         self.delivered: dict[int, bytes] = {}
         self.stored.settings["mark"] = (0, 0)
@@ -125,7 +128,8 @@ class World:
         self.connection = 0
         self.connecting = self.connected = False
         self.first: list[ev.Event] = []
-        self.ended: set[Key] = set()
+        over = (*self.records(), *self.progress.over)
+        self.ended: set[Key] = {(each.iss, f"{each.jti}/{each.item}") for each in over}
         self.taken = {*self.stored.slots, *((each.iss, each.item) for each in self.records())}
         self.exited = False
         newest = max(self.stored.trusts, default=0)
@@ -150,6 +154,7 @@ class World:
             self.wall_offset_s = -BOOTED_S
             self.synchronised = False
             self.carried = None
+            self.progress = NO_PROGRESS
         else:
             self.mono_s += 1.0
         self._begin()
@@ -159,7 +164,8 @@ class World:
         items = []
         for each in memory.items:
             standing = self._standing(each.envelope)
-            items.append(ev.RestoredItem(self.given[each.envelope], each.accepted_at, each.started_at, standing.detail))
+            given, told = self.given[each.envelope], standing.detail
+            items.append(ev.RestoredItem(given, each.accepted_at, each.started_at, told, each.round, each.round_at))
         waiting = []
         for kept in memory.unjudged:
             verified = self.given[kept.envelope]
@@ -179,6 +185,7 @@ class World:
             ),
             memory.slots,
             memory.ledger,
+            self.progress,
         )
 
     # Time -----------------------------------------------------------------------------------------------------------
@@ -273,6 +280,8 @@ class World:
                 self.asked[token] = effect
             case do.CancelFetch(token=token):
                 self.asked.pop(token, None)
+            case do.KeepProgress(progress=progress):
+                self.progress = progress
             case do.CarryClock(offset_s=offset_s, evidence=evidence):
                 self.carried = offset_s, evidence
             case do.Exit():
@@ -298,8 +307,9 @@ class World:
 
     def _perform_sound(self, effect: do.Effect) -> None:
         match effect:
-            case do.Decode(token=token):
+            case do.Decode(token=token, from_s=from_s):
                 self.decoding.append(token)
+                self.played_s[token] = from_s
                 if token not in self.tokens:
                     self.tokens.append(token)
             case do.EndDecoding(token=token):
@@ -537,7 +547,7 @@ class World:
         elif self.asked:
             self.fetched(next(iter(self.asked)))
         elif self.decoding:
-            self.tell(ev.SamplesDecoded(self.decoding.pop(0)))
+            self.decoded(self.decoding.pop(0))
         elif self.card_asked and not self.card_open:
             self.card_open = True
             self.tell(ev.CardOpened())
@@ -548,6 +558,13 @@ class World:
         else:
             return self._answer_link()
         return True
+
+    def decoded(self, token: int) -> None:
+        """The player has its first samples, or has been sent behind the last one."""
+        if self.played_s.get(token, 0.0) < self.length_s:
+            self.tell(ev.SamplesDecoded(token))
+        else:
+            self.tell(ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it"))
 
     def _answer_link(self) -> bool:
         if self.connecting:
@@ -606,7 +623,7 @@ class World:
                 self.tell(ev.SoundEnded(token, complete, loudness(sounding.length_s)))
             elif sounding.started and self.mono_s >= sounding.advanced_s + 4.0:
                 sounding.advanced_s = self.mono_s
-                self.tell(ev.SoundAdvanced(token))
+                self.tell(ev.SoundAdvanced(token, loudness(self.mono_s - sounding.at_s)))
 
     def run(self, seconds: float, *, honest: bool = True) -> None:
         """Time passes, from one instant at which something is due to the next; honestly, with all that is answered."""
@@ -697,5 +714,5 @@ class World:
         assert all(slot.settled for slot in self.stored.slots.values()), "a slot is stored, and not over"
 
 
-def loudness(seconds: float) -> ev.Loudness:
-    return ev.Loudness(round(seconds * SAMPLE_RATE), -20.0, -3.0, 0)
+def loudness(seconds: float) -> Loudness:
+    return Loudness(round(seconds * SAMPLE_RATE), -20.0, -3.0, 0)

@@ -146,7 +146,7 @@ def test_sigterm_opens_the_relay(station: Station, sound: Daemon, node: Node, ea
 def test_sigkill_leaves_the_line_to_amp_off_and_the_item_gets_its_record(
     station: Station, sound: Daemon, node: Node, ear: Ear
 ) -> None:
-    play = order(TONE)
+    play = Play("not-to-resume", Kind.NORMAL, "title", (TONE,), 30, resume=False)
     with sound.recorder() as recorder:
         station.send(station.sign(play))
         recorder.wait_for_sound()
