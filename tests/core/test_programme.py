@@ -388,6 +388,27 @@ class TestCommonStart:
         pole.run(5.0)
         assert [each.at_mono_s for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)] == [None]
 
+    @pytest.mark.parametrize("late_s", [0.0, 1.5, 40.0])
+    def test_after_a_chime_all_poles_are_at_one_word_however_late_they_came(self, late_s: float) -> None:
+        """The media of all begins two seconds after the instant."""
+        pole = pole_of(60.0)
+        start_s = pole.wall_s - late_s
+        pole.order(altered(play("news"), start_at=int(start_s), chime=True))
+        pole.run(120.0)
+        [heard] = pole.heard
+        [decode] = [effect for _, effect in pole.of(do.Decode) if isinstance(effect, do.Decode)]
+        in_media_s = heard.from_s - (2.0 if decode.chime else 0.0)
+        assert heard.at_s + pole.wall_offset_s - int(start_s) - 2.0 == pytest.approx(in_media_s, abs=0.001)
+
+    def test_a_relay_joined_late_ends_with_the_others(self) -> None:
+        pole = pole_of(600.0)
+        pole.order(altered(play("radio", RELAY, max_duration_s=60), start_at=pole.wall_s - 20))
+        pole.run(120.0)
+        [heard] = pole.heard
+        end_s = heard.at_s + heard.until_s - heard.from_s + pole.wall_offset_s
+        assert end_s == pytest.approx(int(START_WALL_S) + 40.0, abs=1.0)
+        assert pole.records[0].reason is Reason.MAX_DURATION
+
     def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
         pole = pole_of(30.0)
         pole.order(altered(play("news"), start_at=pole.wall_s + 60))
