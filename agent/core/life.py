@@ -45,8 +45,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
             )
             for number, each in enumerate(event.unjudged)
         },
-        ledger=resuming.ledger_of(event, event.progress),
-        progress=event.progress,
+        ledger=resuming.ledger_of(event),
+        found=event.progress,
         status_due_s=turn.now.mono_s,
     )
     forget_stops_of_removed_keys(turn)
@@ -57,6 +57,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         documents.take_up(turn, found)
     for slot in event.slots:
         schedule.take_up(turn, slot)
+    resuming.keep_the_rest(turn)
     _announce(turn)
 
 

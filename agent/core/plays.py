@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core import policing, prefetching
+from agent.core import policing, prefetching, resuming
 from agent.core import programme as prog
 from agent.core.answers import accept, refuse
 from agent.core.attempts import drop
@@ -27,10 +27,10 @@ def play(turn: Turn, event: ev.CommandVerified) -> None:
         return
     stayed = _replace_waiting(turn, item)
     _make_room(turn, item)
-    turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
     detail = f"stayed: {', '.join(stayed)}"[:200] if stayed else ""
     keep = do.KeepItem(item.play.item, event.verified.envelope, item.due_at)
     accept(turn, event, keep, then=ItemDurable(item.play.item, event.verified.jti), detail=detail)
+    resuming.take_up(turn, item)
 
 
 def make_item(turn: Turn, verified: VerifiedCommand, command: object) -> Item:

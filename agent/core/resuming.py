@@ -21,6 +21,9 @@ from agent.messages.progress import Begun, Progress
 from agent.messages.reasons import Reason
 from agent.messages.reports import PlayRecord
 
+MAX_FOUND: Final = 32
+"""Of what the process before has told, how much waits for orders that come again: few are unacknowledged."""
+
 MAX_CRASHES: Final = 2
 """What took the process down twice takes it down a third time, and everything else with it."""
 
@@ -40,7 +43,7 @@ def _progress(state: State) -> Progress:
     running = [_begun(state, each.item, each) for each in prog.attempts(state.programme)]
     waiting = [_begun(state, item, None) for item in state.programme.waiting]
     begun = tuple(each for each in (*running, *waiting) if each.started_at is not None or each.crashes or each.at_risk)
-    return Progress(begun, tuple(_records(state)), _ledger(state))
+    return Progress((*state.found.begun, *begun), (*state.found.over, *_records(state)), _ledger(state))
 
 
 def _records(state: State) -> Iterator[PlayRecord]:
@@ -87,20 +90,24 @@ def _ledger(state: State) -> StoredLedger | None:
 # What was found ----------------------------------------------------------------------------------------------------
 
 
-def ledger_of(event: ev.Restored, progress: Progress) -> Ledger:
+def ledger_of(event: ev.Restored) -> Ledger:
     """What the caps have counted: the disk knows it up to the last record, the process before up to its last second."""
-    found = [each for each in (event.ledger, progress.ledger) if each is not None]
+    found = [each for each in (event.ledger, event.progress.ledger) if each is not None]
     return Ledger(*astuple(max(found, key=lambda each: each.last_sound_s))) if found else Ledger()
 
 
-def take_up(turn: Turn, item: Item, sounding_at: float | None) -> None:
-    """An item of the store: over, interrupted, or still to begin. `sounding_at` is when its present sounding began."""
-    progress = turn.state.progress
-    over = next((each for each in progress.over if (each.item, each.iss, each.jti) == _key(item)), None)
+def keep_the_rest(turn: Turn) -> None:
+    """The store has been taken up: what else was told waits for its order, the newest of it."""
+    found = turn.state.found
+    turn.state = replace(turn.state, found=Progress(found.begun[-MAX_FOUND:], found.over[-MAX_FOUND:]))
+
+
+def take_up(turn: Turn, item: Item, sounding_at: float | None = None) -> None:
+    """An item into the programme: over, interrupted, or new. `sounding_at` is when its present sounding began."""
+    over, begun = _take_found(turn, item)
     if over is not None:
         store_record(turn, item, over)
         return
-    begun = next((each for each in progress.begun if (each.item, each.iss, each.jti) == _key(item)), None)
     if begun is not None:
         item = _where_it_was(turn, item, begun)
     elif item.started_at is not None:
@@ -114,6 +121,18 @@ def take_up(turn: Turn, item: Item, sounding_at: float | None) -> None:
         turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
         if item.interrupted:
             turn.log(f"item {item.play.item}: interrupted, to be resumed")
+
+
+def _take_found(turn: Turn, item: Item) -> tuple[PlayRecord | None, Begun | None]:
+    """What the process before has told of this item, which is now told by this one."""
+    found, key = turn.state.found, _key(item)
+    over = tuple(each for each in found.over if (each.item, each.iss, each.jti) == key)
+    begun = tuple(each for each in found.begun if (each.item, each.iss, each.jti) == key)
+    if over or begun:
+        begun_left = tuple(each for each in found.begun if each not in begun)
+        over_left = tuple(each for each in found.over if each not in over)
+        turn.state = replace(turn.state, found=Progress(begun_left, over_left))
+    return next(iter(over), None), next(iter(begun), None)
 
 
 def _key(item: Item) -> tuple[str, str, str]:

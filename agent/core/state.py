@@ -145,6 +145,8 @@ class State:
     next_commit: int = 1
     progress: Progress = NO_PROGRESS
     """As it was last handed on."""
+    found: Progress = NO_PROGRESS
+    """What the process before has handed on, and no order has come for: one that the disk did not have comes again."""
     stopping: bool = False
     card_wanted: bool = False
     card_open: bool = False

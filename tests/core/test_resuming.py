@@ -300,3 +300,19 @@ class TestRecords:
         since = len(pole.of(do.KeepProgress))
         pole.run(86_400.0)
         assert len(pole.of(do.KeepProgress)) == since
+
+    def test_an_emergency_that_the_disk_never_had_is_not_begun_anew_with_each_crash(self) -> None:
+        """The broker brings the order again: nobody had acknowledged it."""
+        pole = make_pole(Behaviour(sound_length_s=20.0, commit_s=None)).start().connect()
+        flood, jti = play("flood", kind=Kind.EMERGENCY), "jti-of-the-flood-01"
+        pole.order(flood, jti=jti)
+        pole.run(10.0)
+        assert pole.amplifier_on
+        pole.stored.items.clear()
+        pole.stored.accepted.clear()
+        again = pole.after_crash().connect()
+        again.behaviour.commit_s = 0.005
+        again.order(flood, jti=jti)
+        again.run(60.0)
+        assert again.heard[0].from_s == pytest.approx(7.0, abs=1.1)
+        assert told(again) == [("flood", "played", None)]
