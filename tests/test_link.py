@@ -335,8 +335,9 @@ def test_brokers_are_taken_in_turn(station: Station) -> None:
         assert made.disconnected(1) == "mqtts://localhost:1: nothing listens at the broker's address"
         made.connect(2, broker_index=1)
         made.link.connect(3, 2, b"gone")
-        assert made.disconnected(2).endswith("replaced by a newer connection")
-        assert made.disconnected(3).startswith("mqtts://localhost:1:")
+        ends = {end.connection: end.detail for end in (made.next(Disconnected), made.next(Disconnected))}
+        assert ends[2].endswith("replaced by a newer connection")
+        assert ends[3].startswith("mqtts://localhost:1:")
 
 
 def test_a_name_that_does_not_resolve_is_said(station: Station) -> None:
