@@ -9,7 +9,8 @@ Invariants:
 - Where that transaction fails, each commit is tried alone, in order: one that cannot be stored takes no other with it.
 - Nothing is written unless somebody commits. The write-ahead log is copied back every thousand pages, and at `close`.
 - A sequence number is never given twice, though the report that had it is long delivered and gone.
-- A database that cannot be read is set aside, never deleted and never trusted; the store then begins empty.
+- A database that cannot be read is set aside, never deleted and never trusted; the store then begins with what the
+  second copy holds. One that turns out so while in use ends the process, and is set aside at the next start.
 """
 
 import logging
@@ -24,8 +25,9 @@ from queue import Empty, SimpleQueue
 from agent.messages.effects import Write
 from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
 from agent.messages.memory import Memory
-from agent.storage.database import StoreError, open_and_read
+from agent.storage.database import StoreError, is_unreadable, open_and_read, spoilt
 from agent.storage.ledger import NOT_STORABLE, Ledger
+from agent.storage.second_copy import SecondCopy, is_lasting
 
 __all__ = ["MAX_OUTBOX_REPORTS", "Store", "StoreError"]
 
@@ -61,6 +63,7 @@ class Store:
         self, *, path: Path, post: Callable[[Event], None], max_outbox_reports: int = MAX_OUTBOX_REPORTS
     ) -> None:
         self._path = path
+        self._copy = SecondCopy(path)
         self._post = post
         self._max_outbox_reports = max_outbox_reports
         self._orders: SimpleQueue[_Commit | _ReadOutbox | _Close] = SimpleQueue()
@@ -103,6 +106,7 @@ class Store:
     def _run(self, database: sqlite3.Connection) -> None:
         with closing(database):
             ledger = Ledger(database, self._max_outbox_reports)
+            self._copy.keep(database)
             while self._serve(ledger, self._take_all()):
                 pass
 
@@ -127,6 +131,9 @@ class Store:
         try:
             ledger.perform(write for commit in commits for write in commit.writes)
         except NOT_STORABLE as error:
+            if is_unreadable(error):
+                spoilt(self._path).touch()
+                raise
             if len(commits) == 1:
                 _log.error("commit %d failed: %s", commits[0].token, error)
                 self._post(CommitFailed(commits[0].token, str(error)))
@@ -134,6 +141,8 @@ class Store:
             for commit in commits:
                 self._store([commit], ledger)
             return
+        if any(is_lasting(write) for commit in commits for write in commit.writes):
+            self._copy.keep(ledger.database)
         for commit in commits:
             self._post(Committed(commit.token))
 

@@ -6,7 +6,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from queue import SimpleQueue
@@ -102,7 +104,7 @@ def test_a_new_store_is_empty_and_closed_to_others(path: Path) -> None:
         assert held.memory == EMPTY
         assert held.commit(1, KeepSetting("muted", 1, 10)) == Committed(1)
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
-    assert modes == {"node.db": 0o600, "node.db-wal": 0o600}
+    assert modes == {"node.db": 0o600, "node.db-wal": 0o600, "lasting.json": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
@@ -375,10 +377,90 @@ def test_a_damaged_database_is_set_aside_and_the_node_begins_empty(
     damage(path)
     damaged = path.read_bytes()
     with opened(path) as held:
-        assert held.memory == EMPTY
+        assert replace(held.memory, fault="") == EMPTY
+        assert "kept as node.db.corrupt.1; beginning empty" in held.memory.fault
         assert held.commit(2, AppendReport(report(1))) == Committed(2)
     assert path.with_name("node.db.corrupt.1").read_bytes() == damaged
-    assert "kept as node.db.corrupt.1, beginning empty" in caplog.text
+    assert "kept as node.db.corrupt.1; beginning empty" in caplog.text
+
+
+LASTING = (
+    KeepTrust(2, b"trust envelope"),
+    KeepNames((("clerk", "public"),)),
+    KeepDocument("set_schedule", "commune", 3, 100, "s" * 64, b"schedule envelope"),
+    KeepDocument("set_policy", "district", 1, 90, "p" * 64, b"policy envelope"),
+    EndDocument("set_policy", "district"),
+    KeepSetting("volume_percent", 70, 90),
+    KeepSetting("floor", 1_790_000_000, 0),
+    KeepSetting("mark", 1_780_000_000, 0),
+)
+
+
+@pytest.mark.parametrize("damage", [torn_head, torn_middle, truncated, not_a_database, Path.unlink])
+def test_who_may_speak_and_what_is_scheduled_outlive_the_database(
+    path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mark does not: it is how far the database remembers, and the new one remembers nothing."""
+    with opened(path) as held:
+        held.commit(1, *(KeepItem(f"item{n}", bytes(3_000), n) for n in range(20)))
+        held.commit(2, *LASTING)
+        whole = held.memory
+    with opened(path) as held:
+        whole = held.memory
+    damage(path)
+    with opened(path) as held:
+        memory = held.memory
+        assert (memory.trust, memory.names, memory.documents) == (whole.trust, whole.names, whole.documents)
+        assert memory.settings == (("floor", 1_790_000_000, 0), ("volume_percent", 70, 90))
+        assert (memory.items, memory.accepted) == ((), ())
+        assert memory.fault.endswith("come from their second copy")
+        assert memory.fault in caplog.text
+    with opened(path) as held:
+        assert replace(held.memory, fault="") == replace(memory, fault="")
+        assert held.memory.fault == "", "said once"
+
+
+@pytest.mark.parametrize("spoil", [torn_head, truncated, not_a_database])
+def test_a_second_copy_that_is_damaged_as_well_is_none(path: Path, spoil: Callable[[Path], None]) -> None:
+    with opened(path) as held:
+        held.commit(1, *LASTING, KeepDocument("set_policy", "commune", 1, 90, "p" * 64, bytes(9_000)))
+    not_a_database(path)
+    spoil(path.with_name("lasting.json"))
+    with opened(path) as held:
+        assert replace(held.memory, fault="") == EMPTY
+
+
+def test_a_database_that_turns_out_damaged_in_use_is_set_aside_at_the_next_start(path: Path) -> None:
+    """The thread dies, and the process with it: half a memory is worse than none."""
+    died: list[str] = []
+    threading.excepthook, hook = lambda args: died.append(str(args.exc_value)), threading.excepthook
+    try:
+        with opened(path) as held:
+            held.commit(1, *LASTING, *(KeepItem(f"item{n}", bytes(3_000), n) for n in range(200)))
+            held.store.close()
+            with opened(path) as again:
+                torn_middle(path)
+                for n in range(50):
+                    again.store.commit(n, (KeepItem(f"item{n}", bytes(9_000), n), ForgetItem(f"item{199 - n}")))
+                again.store.close()
+    finally:
+        threading.excepthook = hook
+    assert died == ["database disk image is malformed"]
+    assert path.with_name("node.db.spoilt").exists()
+    with opened(path) as held:
+        assert held.memory.fault.endswith("come from their second copy")
+    assert not path.with_name("node.db.spoilt").exists()
+
+
+def test_the_second_copy_is_written_where_it_changes_and_only_there(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, *LASTING)
+        copy = path.with_name("lasting.json")
+        written = copy.stat().st_mtime_ns
+        held.commit(2, KeepItem("item", b"envelope", 1), KeepSetting("floor", 1_790_000_100, 0))
+        assert copy.stat().st_mtime_ns == written
+        held.commit(3, KeepSetting("volume_percent", 60, 95))
+        assert copy.stat().st_mtime_ns > written
 
 
 def test_only_a_few_damaged_databases_are_kept(path: Path) -> None:

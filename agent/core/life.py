@@ -15,6 +15,7 @@ from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play
 from agent.messages.reasons import Reason
+from agent.messages.reports import Alarm
 
 
 def on_restored(turn: Turn, event: ev.Restored) -> None:
@@ -58,6 +59,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     for slot in event.slots:
         schedule.take_up(turn, slot)
     resuming.keep_the_rest(turn)
+    if event.fault:
+        turn.commit(turn.report(Alarm("store", event.fault[:200], 1)))
     _announce(turn)
 
 

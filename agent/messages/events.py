@@ -194,6 +194,8 @@ class Restored:
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
     progress: Progress = NO_PROGRESS
+    fault: str = ""
+    """Of the disk, for an alarm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,3 +98,5 @@ class Memory:
     documents: tuple[StoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    fault: str = ""
+    """What a person should know of the disk: a database that was lost, a disk that takes nothing."""

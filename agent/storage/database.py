@@ -6,10 +6,12 @@ Thread: called while nobody else knows the file, before the thread `store` begin
 import logging
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from agent.messages.memory import Memory
 from agent.storage.memory import read_memory
+from agent.storage.second_copy import SecondCopy
 
 MAX_SET_ASIDE = 3
 """Unreadable databases kept for a technician: a card that fails again and again must not fill up with them."""
@@ -60,6 +62,7 @@ MIGRATIONS = (
 
 A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
 
+_GONE = "the store was gone"
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _log = logging.getLogger(__name__)
@@ -76,17 +79,44 @@ class StoreError(OSError):
 def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
     """The database, made or set aside and made anew where it must be, and what it holds.
 
+    One that was lost begins with what the second copy has of it.
+
     Raises:
         StoreError: it comes from a newer version.
         sqlite3.Error, OSError: it cannot be opened.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    missing = not path.exists()
     try:
-        return _read_all(path)
+        database, memory = _read_all(path)
+        fault = _GONE if missing else ""
     except _UnreadableError as error:
-        aside = _set_aside(path)
-        _log.error("the store %s cannot be read (%s): kept as %s, beginning empty", path, error, aside.name)
-    return _read_all(path)
+        fault = f"the store could not be read ({error}): kept as {_set_aside(path).name}"
+        spoilt(path).unlink(missing_ok=True)
+        database, memory = _read_all(path)
+    if not fault:
+        return database, memory
+    return _recover(path, database, memory, fault)
+
+
+def _recover(path: Path, database: sqlite3.Connection, memory: Memory, fault: str) -> tuple[sqlite3.Connection, Memory]:
+    """What the second copy holds, in a database that begins empty. On a new card there is neither."""
+    found = SecondCopy(path).put_back(database)
+    if not found and fault == _GONE:
+        return database, memory
+    told = "trust, schedules, policies and the time floor come from their second copy" if found else "beginning empty"
+    _log.error("%s: %s; %s", path, fault, told)
+    return database, replace(read_memory(database), fault=f"{fault}; {told}")
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Whether SQLite says that the file is no database, or a damaged one."""
+    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNREADABLE
+
+
+def spoilt(path: Path) -> Path:
+    """A file that says that the database was found to be damaged while it was in use: a check may not see it."""
+    return path.with_name(f"{path.name}.spoilt")
 
 
 def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
@@ -96,6 +126,8 @@ def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
         _UnreadableError: the file is no database, or a damaged one.
         sqlite3.Error, OSError: it cannot be opened.
     """
+    if spoilt(path).exists():
+        raise _UnreadableError("found while it was in use")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
     database = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
@@ -107,7 +139,7 @@ def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
         _fsync_folder(path.parent)
     except BaseException as error:
         database.close()
-        if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode & 0xFF in _UNREADABLE:
+        if is_unreadable(error):
             raise _UnreadableError(str(error)) from error
         raise
     return database, memory

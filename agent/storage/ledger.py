@@ -78,7 +78,7 @@ class Ledger:
     """
 
     def __init__(self, database: sqlite3.Connection, max_outbox_reports: int) -> None:
-        self._database = database
+        self.database = self._database = database
         self._max_outbox_reports = max_outbox_reports
         self._count_outbox()
 

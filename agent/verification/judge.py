@@ -118,6 +118,7 @@ class Judge:
             ),
             memory.slots,
             memory.ledger,
+            fault=memory.fault,
         )
 
     def _standing(self, envelope: bytes) -> ev.Standing:
