@@ -21,7 +21,7 @@ from agent.carried import CarriedClock, CarriedProgress
 from agent.clock import Clock
 from agent.clock_chip import read_chip
 from agent.config import Config, ConfigError, load_config, load_trust
-from agent.console import Console, ConsoleDeniedError, ConsoleError, ask
+from agent.console import SOCKET_NAME, Console, ConsoleDeniedError, ConsoleError, ask
 from agent.core import node
 from agent.core.amplifier import AmplifierSettings
 from agent.decoders.demuxers import begin_of, demuxer_for
@@ -55,7 +55,6 @@ DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
 
 ASK_TIMEOUT_S: Final = 3.0
 MAX_ENVELOPE_FILE_BYTES: Final = 1 << 20
-SOCKET_NAME: Final = "agent.sock"
 DEFAULT_RUNTIME: Final = "/run/loa"
 """Where the unit's RuntimeDirectory is, if the configuration cannot say."""
 

@@ -17,6 +17,8 @@ from threading import Thread
 from agent.messages.events import Asked, Event, ThreadDied
 
 QUESTIONS = frozenset({"status", "amp-off"})
+SOCKET_NAME = "agent.sock"
+"""In the runtime folder."""
 MAX_WAITING = 4
 """One technician with a command line, and a monitoring script that got stuck."""
 MAX_REQUEST_BYTES = 1_024

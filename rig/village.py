@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 
 import yaml
 
+from agent.console import SOCKET_NAME, ConsoleError, ask
 from agent.messages.commands import AnyCommand
 from control import keys as control_keys
 from control import orders
@@ -190,6 +191,10 @@ class Node:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """What still plays is stopped first: it would go on at the next start, in another's ears."""
+        if self.running:
+            with suppress(ConsoleError):
+                ask(self.folder / "runtime" / SOCKET_NAME, "amp-off", 2.0)
         self.end()
 
     def start(self, *, wait: bool = True) -> None:
