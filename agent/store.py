@@ -10,7 +10,7 @@ Invariants:
 - Nothing is written unless somebody commits. The write-ahead log is copied back every thousand pages, and at `close`.
 - A sequence number is never given twice, though the report that had it is long delivered and gone.
 - A database that cannot be read is set aside, never deleted and never trusted; the store then begins with what the
-  second copy holds. One that turns out so while in use ends the process, and is set aside at the next start.
+  second copy holds. One that seems so while in use ends the process, and is looked through at the next start.
 """
 
 import logging
@@ -25,7 +25,7 @@ from queue import Empty, SimpleQueue
 from agent.messages.effects import Write
 from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
 from agent.messages.memory import Memory
-from agent.storage.database import StoreError, is_unreadable, open_and_read, spoilt
+from agent.storage.database import StoreError, is_unreadable, open_and_read, suspect, trust_again
 from agent.storage.ledger import NOT_STORABLE, Ledger
 from agent.storage.second_copy import SecondCopy, is_lasting
 
@@ -109,6 +109,7 @@ class Store:
             self._copy.keep(database)
             while self._serve(ledger, self._take_all()):
                 pass
+            trust_again(self._path)
 
     def _take_all(self) -> list[_Commit | _ReadOutbox | _Close]:
         """All orders that wait, at least one."""
@@ -132,7 +133,7 @@ class Store:
             ledger.perform(write for commit in commits for write in commit.writes)
         except NOT_STORABLE as error:
             if is_unreadable(error):
-                spoilt(self._path).touch()
+                suspect(self._path)
                 raise
             if len(commits) == 1:
                 _log.error("commit %d failed: %s", commits[0].token, error)

@@ -1,7 +1,8 @@
 """A node that dies again and again amid its work, and what must be true of all that it was told (design invariant 3).
 
-Orders are sent at random moments of random lives; each life ends by SIGKILL or by a power cut. Afterwards every order has
-exactly one outcome, every item exactly one record, no item was begun twice, and all orders sent once more are replays.
+Orders are sent at random moments of random lives; each life ends by SIGKILL or by a power cut. Afterwards every order
+has exactly one outcome, every item exactly one record, no item was begun twice, and all orders sent once more are
+replays.
 """
 
 import itertools
@@ -9,7 +10,6 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -127,8 +127,8 @@ class Lives:
     def _recorded(self) -> Counter[str]:
         return Counter(each["item"] for each in self.ear.of("play_record") if each["item"] in self.orders)
 
-    def _lines(self, end: str) -> Sequence[str]:
-        return [line for _, line in self.node.log if line.endswith(end)]
+    def _lines_of_begun(self, since: int = 0) -> list[str]:
+        return [line for _, line in self.node.log[since:] if "item lives" in line and line.endswith(": sounding")]
 
     def _replays_accepted(self) -> int:
         """All orders once more; how many of them led to anything but being counted as replayed."""
@@ -136,14 +136,11 @@ class Lives:
         since = len(self.node.log)
         for order in self.orders.values():
             self.station.send(order)
-        marker = self.station.sign(
-            Play(f"marker-{self._campaign}", Kind.EMERGENCY, "title", (TONE,), 1), key=self.station.defence
-        )
-        self.station.send(marker)
-        self.ear.record(f"marker-{self._campaign}")
+        marker = Play(f"marker-{self._campaign}", Kind.EMERGENCY, "title", (TONE,), 1)
+        self.station.send(self.station.sign(marker, key=self.station.defence))
+        self.ear.record(marker.item)
         accepted = len(self.ear.of("command_outcome")) - before - 1
-        sounded = sum("item lives" in line and line.endswith(": sounding") for _, line in self.node.log[since:])
-        return accepted + sounded
+        return accepted + len(self._lines_of_begun(since))
 
     def _left_on_at_last(self) -> int:
         deadline = time.monotonic() + 10.0

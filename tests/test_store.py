@@ -446,10 +446,25 @@ def test_a_database_that_turns_out_damaged_in_use_is_set_aside_at_the_next_start
     finally:
         threading.excepthook = hook
     assert died == ["database disk image is malformed"]
-    assert path.with_name("node.db.spoilt").exists()
+    assert path.with_name("node.db.suspect").read_bytes() == b"!"
     with opened(path) as held:
         assert held.memory.fault.endswith("come from their second copy")
-    assert not path.with_name("node.db.spoilt").exists()
+    assert not path.with_name("node.db.suspect").exists()
+
+
+def test_a_disk_that_could_not_be_read_for_a_while_costs_no_memory(path: Path) -> None:
+    """SQLite says "malformed" of a read that failed as well; three times it is believed."""
+    with opened(path) as held:
+        held.commit(1, *LASTING)
+    suspicion = path.with_name("node.db.suspect")
+    for times in (1, 2):
+        suspicion.write_bytes(b"!" * times)
+        with opened(path) as held:
+            assert held.memory.fault == ""
+        assert not suspicion.exists(), "a life in which all went well"
+    suspicion.write_bytes(b"!!!")
+    with opened(path) as held:
+        assert "damage was found in it 3 times" in held.memory.fault
 
 
 def test_the_second_copy_is_written_where_it_changes_and_only_there(path: Path) -> None:

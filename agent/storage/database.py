@@ -6,6 +6,7 @@ Thread: called while nobody else knows the file, before the thread `store` begin
 import logging
 import os
 import sqlite3
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from agent.storage.second_copy import SecondCopy
 
 MAX_SET_ASIDE = 3
 """Unreadable databases kept for a technician: a card that fails again and again must not fill up with them."""
+MAX_SUSPICIONS = 3
+"""Lives that ended because damage was found in use, though a check of the whole found none."""
 BUSY_WAIT_S = 1.0
 """Longest wait for a database that another process holds: a predecessor that is just ending."""
 CACHE_KIB = 512
@@ -92,7 +95,7 @@ def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
         fault = _GONE if missing else ""
     except _UnreadableError as error:
         fault = f"the store could not be read ({error}): kept as {_set_aside(path).name}"
-        spoilt(path).unlink(missing_ok=True)
+        trust_again(path)
         database, memory = _read_all(path)
     if not fault:
         return database, memory
@@ -114,9 +117,29 @@ def is_unreadable(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNREADABLE
 
 
-def spoilt(path: Path) -> Path:
-    """A file that says that the database was found to be damaged while it was in use: a check may not see it."""
-    return path.with_name(f"{path.name}.spoilt")
+def suspect(path: Path) -> None:
+    """SQLite has found damage while the database was in use: the next start looks through all of it.
+
+    A disk that fails to read says the same, so nothing is set aside for one such word; for `MAX_SUSPICIONS` it is.
+    """
+    with suppress(OSError), _suspicion(path).open("ab") as file:
+        file.write(b"!")
+
+
+def trust_again(path: Path) -> None:
+    """A life went by without such a word, or the database is another."""
+    _suspicion(path).unlink(missing_ok=True)
+
+
+def _suspicion(path: Path) -> Path:
+    return path.with_name(f"{path.name}.suspect")
+
+
+def _suspicions(path: Path) -> int:
+    try:
+        return _suspicion(path).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
@@ -126,14 +149,15 @@ def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
         _UnreadableError: the file is no database, or a damaged one.
         sqlite3.Error, OSError: it cannot be opened.
     """
-    if spoilt(path).exists():
-        raise _UnreadableError("found while it was in use")
+    suspicions = _suspicions(path)
+    if suspicions >= MAX_SUSPICIONS:
+        raise _UnreadableError(f"damage was found in it {suspicions} times while it was in use")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
     database = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
         _set_up(database)
-        _check(database)
+        _check(database, "integrity_check" if suspicions else "quick_check")
         _migrate(database)
         memory = read_memory(database)
         _fsync_folder(path.parent)
@@ -154,8 +178,8 @@ def _set_up(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
-def _check(database: sqlite3.Connection) -> None:
-    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+def _check(database: sqlite3.Connection, how: str) -> None:
+    (verdict,) = database.execute(f"PRAGMA {how}(1)").fetchone()
     if verdict != "ok":
         raise _UnreadableError(verdict)
 

@@ -3,22 +3,21 @@
 `make soak` does the same some hundreds of times (`python -m tests.soak`).
 """
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
 from random import Random
 
 import pytest
 
-from agent.messages.effects import AppendReport, RememberCommand, Write
-from agent.messages.events import Committed, Event
-from agent.store import Store
 from rig.disk import Disk
 from rig.ear import Ear
 from rig.lives import Found, Lives
 from rig.sound import Daemon
 from rig.village import Node, Station
-from tests.test_store import report
 
 KILLS = 15
 CUTS = 15
@@ -35,33 +34,24 @@ def test_what_the_store_has_confirmed_outlives_power_cuts(disk: Disk) -> None:
     """And what it has not confirmed is there whole or not at all."""
     random = Random(5)
     confirmed: set[int] = set()
-    token = 0
     for _ in range(STORE_CUTS):
-        inbox: SimpleQueue[Event] = SimpleQueue()
-        store = Store(path=disk.folder / "state" / "loa.db", post=inbox.put)
-        memory = store.load()
-        assert memory.fault == "", "it was found whole"
-        found = {int(jti.removeprefix("jti-")) for _, jti, _ in memory.accepted}
-        assert confirmed <= found, "confirmed, and gone"
-        assert memory.outbox_count == len(found), "half a transaction"
-        confirmed = found
-        for _ in range(random.randrange(1, 30)):
-            token += 1
-            writes: tuple[Write, ...] = (
-                RememberCommand("iss", f"jti-{token:06}", 2_000_000_000),
-                AppendReport(report(token)),
-            )
-            store.commit(token, writes)
-            if random.random() < 0.5:
-                answer = inbox.get(timeout=20)
-                confirmed |= {answer.token} if isinstance(answer, Committed) else set()
+        arguments = (str(disk.folder / "state" / "loa.db"), str(max(confirmed, default=0) + 100))
+        life = subprocess.Popen([sys.executable, "-m", "rig.store_life", *arguments], stdout=subprocess.PIPE, text=True)
+        assert life.stdout is not None
+        memory = json.loads(life.stdout.readline())
+        assert memory["fault"] == "", "it was found whole"
+        assert confirmed <= set(memory["found"]), "confirmed, and gone"
+        assert memory["reports"] == len(memory["found"]), "half a transaction"
+        time.sleep(random.uniform(0, 0.08))
         disk.cut()
-        while not inbox.empty():
-            answer = inbox.get()
-            confirmed |= {answer.token} if isinstance(answer, Committed) else set()
-        store.close()
+        time.sleep(0.02)
+        life.kill()
+        told = life.stdout.read()
+        life.wait()
+        life.stdout.close()
+        confirmed |= {int(line.removeprefix("c ")) for line in told.splitlines()}
         disk.boot()
-    assert len(confirmed) > STORE_CUTS
+    assert len(confirmed) > 10 * STORE_CUTS
 
 
 @pytest.fixture
