@@ -39,11 +39,15 @@ class Disk:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._unmount()
+        self._unmount(lazily=error is not None)  # what failed may have left a process behind
         self._image.unlink()
 
     def cut(self) -> None:
-        """The power is gone: from here on every write fails."""
+        """The power is gone: from here on every write fails. Whoever writes is stopped (SIGSTOP) before.
+
+        A processor without power confirms nothing; a running one may: an fsync that meets the shutdown in the kernel's
+        journal returns 0 for a transaction that was dropped (seen in 1 of 60 cuts, of the very last confirmations).
+        """
         self.cuts += 1
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -60,9 +64,10 @@ class Disk:
     def _mount(self) -> None:
         _run("mount", "-o", "loop,commit=1", str(self._image), str(self.folder))
 
-    def _unmount(self) -> None:
+    def _unmount(self, *, lazily: bool = False) -> None:
         deadline = time.monotonic() + BUSY_S
-        while subprocess.run(["umount", str(self.folder)], capture_output=True, check=False).returncode:
+        command = ["umount", *(["--lazy"] if lazily else []), str(self.folder)]
+        while subprocess.run(command, capture_output=True, check=False).returncode:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.folder} is still in use")
             time.sleep(0.05)

@@ -73,6 +73,7 @@ class Lives:
         """So many lives that end by a power cut: what was not on the disk is gone, and memory with it."""
         for _ in range(times):
             self._live()
+            self.node.freeze()
             disk.cut()
             self.node.end(signal.SIGKILL)
             disk.boot()
@@ -110,9 +111,7 @@ class Lives:
         jtis = {order.jti: item for item, order in self.orders.items()}
         outcomes = Counter(jtis[each["jti"]] for each in self.ear.of("command_outcome") if each["jti"] in jtis)
         records = self._recorded()
-        begun = Counter(
-            line.split("item ")[1].split(":")[0] for line in self._lines(": sounding") if "item lives" in line
-        )
+        begun = Counter(line.split("item ")[1].split(":")[0] for line in self._lines_of_begun())
         return Found(
             without_outcome=sorted(wanted - outcomes.keys()),
             without_record=sorted(wanted - records.keys()),

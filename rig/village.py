@@ -269,6 +269,12 @@ class Node:
         self._let_go()
         return code
 
+    def freeze(self) -> None:
+        """Stop it where it is: nothing of it goes on in user space."""
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(signal.SIGSTOP)
+
     def _let_go(self) -> None:
         """Read the log of a process that has ended to its end."""
         if self._process is not None and self._process.stderr is not None:

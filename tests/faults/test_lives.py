@@ -4,6 +4,7 @@
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -43,8 +44,8 @@ def test_what_the_store_has_confirmed_outlives_power_cuts(disk: Disk) -> None:
         assert confirmed <= set(memory["found"]), "confirmed, and gone"
         assert memory["reports"] == len(memory["found"]), "half a transaction"
         time.sleep(random.uniform(0, 0.08))
+        life.send_signal(signal.SIGSTOP)
         disk.cut()
-        time.sleep(0.02)
         life.kill()
         told = life.stdout.read()
         life.wait()
