@@ -1,9 +1,10 @@
 """SIGKILL and power cuts at any moment of a working node: no report lost, nothing played twice, no replay obeyed.
 
-`make soak` does the same some hundreds of times (`python -m tests.soak`).
+`make soak` does the same some hundreds of times.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from rig.lives import Found, Lives
 from rig.sound import Daemon
 from rig.village import Node, Station
 
-KILLS = 15
-CUTS = 15
-STORE_CUTS = 50
+KILLS = int(os.environ.get("KILLS", "15"))
+CUTS = int(os.environ.get("CUTS", "15"))
+STORE_CUTS = int(os.environ.get("STORE_CUTS", "50"))
+SEED = int(os.environ.get("SEED", "1"))
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def test_what_the_store_has_confirmed_outlives_power_cuts(disk: Disk) -> None:
     """And what it has not confirmed is there whole or not at all."""
-    random = Random(5)
+    random = Random(SEED)
     confirmed: set[int] = set()
     for _ in range(STORE_CUTS):
         arguments = (str(disk.folder / "state" / "loa.db"), str(max(confirmed, default=0) + 100))
@@ -63,7 +65,7 @@ def ear(station: Station) -> Iterator[Ear]:
 
 def test_a_node_that_is_killed_at_any_moment(station: Station, sound: Daemon, ear: Ear) -> None:
     node = Node(station, sound)
-    lives = Lives(station, node, ear, seed=1)
+    lives = Lives(station, node, ear, seed=SEED)
     try:
         lives.killed(KILLS)
         assert lives.settle() == Found()
@@ -75,7 +77,7 @@ def test_a_node_that_is_killed_at_any_moment(station: Station, sound: Daemon, ea
 def test_a_node_whose_power_is_cut_at_any_moment(station: Station, sound: Daemon, ear: Ear, disk: Disk) -> None:
     storage = {"state": str(disk.folder / "state"), "runtime": "runtime"}
     node = Node(station, sound, changes={"storage": storage})
-    lives = Lives(station, node, ear, seed=2)
+    lives = Lives(station, node, ear, seed=SEED)
     try:
         lives.cut_off(CUTS, disk, node.folder / "runtime")
         assert lives.settle() == Found()
