@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz sbom install clean
+.PHONY: help run test check bench soak fuzz sbom install clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +30,11 @@ check: ## format, lint, types
 bench: ## measure, side by side with what else one could use
 	@scripts/setup bench
 	@$(PYTHON) -m bench
+
+soak: ## lives that end by SIGKILL and by power cuts, some hundreds, as root (KILLS=220 CUTS=320 STORE_CUTS=1000 SEED=1)
+	@scripts/setup test
+	KILLS=$(or $(KILLS),220) CUTS=$(or $(CUTS),320) STORE_CUTS=$(or $(STORE_CUTS),1000) SEED=$(or $(SEED),1) \
+	  $(PYTHON) -m pytest -o timeout=7200 -rA tests/faults/test_lives.py
 
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz

@@ -220,7 +220,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     os.chdir(config.storage.runtime)  # lgpio writes its pipes into the working directory
     clock = Clock(always_trusted=config.clock.trust == "always")
     key = _node_key(config)
-    store = Store(path=config.storage.state / "loa.db", post=inbox.put)
+    store = Store(path=config.storage.state / "loa.db", scratch=config.storage.runtime, post=inbox.put)
     memory = store.load()
     closing.callback(store.close)
     judge = Judge(trust_in_force(trust, memory), _addressee(config))

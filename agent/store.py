@@ -25,7 +25,15 @@ from queue import Empty, SimpleQueue
 from agent.messages.effects import Write
 from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
 from agent.messages.memory import Memory
-from agent.storage.database import StoreError, is_unreadable, open_and_read, suspect, trust_again
+from agent.storage.database import (
+    StoreError,
+    is_read_only,
+    is_unreadable,
+    open_and_read,
+    read_only,
+    suspect,
+    trust_again,
+)
 from agent.storage.ledger import NOT_STORABLE, Ledger
 from agent.storage.second_copy import SecondCopy, is_lasting
 
@@ -57,12 +65,22 @@ class _Close:
 
 
 class Store:
-    """The node's durable memory in the SQLite file `path`; answers go to `post`."""
+    """The node's durable memory in the SQLite file `path`; answers go to `post`.
+
+    From a disk that takes nothing it is read into `scratch` (None: refused); then every commit fails.
+    """
 
     def __init__(
-        self, *, path: Path, post: Callable[[Event], None], max_outbox_reports: int = MAX_OUTBOX_REPORTS
+        self,
+        *,
+        path: Path,
+        post: Callable[[Event], None],
+        scratch: Path | None = None,
+        max_outbox_reports: int = MAX_OUTBOX_REPORTS,
     ) -> None:
         self._path = path
+        self._scratch = scratch
+        self._takes_nothing = ""
         self._copy = SecondCopy(path)
         self._post = post
         self._max_outbox_reports = max_outbox_reports
@@ -77,12 +95,22 @@ class Store:
         """
         assert self._thread is None, "load is called once"
         try:
-            database, memory = open_and_read(self._path)
+            database, memory = self._open()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self._path}: {error}") from error
         self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
         self._thread.start()
         return memory
+
+    def _open(self) -> tuple[sqlite3.Connection, Memory]:
+        try:
+            return open_and_read(self._path)
+        except (sqlite3.Error, OSError) as error:
+            if self._scratch is None or not is_read_only(error):
+                raise
+        database, memory = read_only(self._path, self._scratch)
+        self._takes_nothing = memory.fault
+        return database, memory
 
     def commit(self, token: int, writes: tuple[Write, ...]) -> None:
         """Store all writes or none; answered by `Committed(token)` or `CommitFailed(token)`."""
@@ -106,10 +134,12 @@ class Store:
     def _run(self, database: sqlite3.Connection) -> None:
         with closing(database):
             ledger = Ledger(database, self._max_outbox_reports)
-            self._copy.keep(database)
+            if not self._takes_nothing:
+                self._copy.keep(database)
             while self._serve(ledger, self._take_all()):
                 pass
-            trust_again(self._path)
+            if not self._takes_nothing:
+                trust_again(self._path)
 
     def _take_all(self) -> list[_Commit | _ReadOutbox | _Close]:
         """All orders that wait, at least one."""
@@ -129,6 +159,10 @@ class Store:
         return not any(isinstance(order, _Close) for order in orders)
 
     def _store(self, commits: list[_Commit], ledger: Ledger) -> None:
+        if self._takes_nothing:
+            for commit in commits:
+                self._post(CommitFailed(commit.token, self._takes_nothing))
+            return
         try:
             ledger.perform(write for commit in commits for write in commit.writes)
         except NOT_STORABLE as error:
@@ -136,7 +170,6 @@ class Store:
                 suspect(self._path)
                 raise
             if len(commits) == 1:
-                _log.error("commit %d failed: %s", commits[0].token, error)
                 self._post(CommitFailed(commits[0].token, str(error)))
                 return
             for commit in commits:

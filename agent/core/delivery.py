@@ -91,6 +91,9 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
+    if turn.state.disk_fault:
+        turn.log("the disk stores again")
+        turn.state = replace(turn.state, disk_fault="")
     told = any(isinstance(write, do.AppendReport) for write in pending.writes)
     turn.state = replace(turn.state, pending=left, outbox=box.stored(turn.state.outbox) if told else turn.state.outbox)
     for write in pending.writes:
@@ -117,8 +120,10 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
-    turn.state = replace(turn.state, pending=left)
-    turn.warn(f"not stored: {event.detail}")
+    if event.detail != turn.state.disk_fault:  # once, though it is tried again every few seconds
+        turn.warn(f"not stored: {event.detail}")
+    turn.state = replace(turn.state, pending=left, disk_fault=event.detail)
+    _sound_all_the_same(turn, pending)
     if pending.again or _is_owed(turn, pending):
         retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
         turn.state = replace(turn.state, failed_commits=(*turn.state.failed_commits, retry))
@@ -130,6 +135,15 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
         trusting.go_on_without(turn)
     if pending.delivery is not None:
         _ask_again(turn)
+
+
+def _sound_all_the_same(turn: Turn, pending: Pending) -> None:
+    """A slot was ordered with its schedule, which is on the disk: one that fails since then does not silence it."""
+    then = pending.then
+    item = prog.find_ordered(turn.state.programme, then.item, then.jti) if isinstance(then, ItemDurable) else None
+    if item is not None and item.slot_until is not None:
+        told = replace(item, unstorable=True)
+        turn.state = replace(turn.state, programme=prog.change_item(turn.state.programme, told))
 
 
 def retry_commits(turn: Turn) -> None:

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
@@ -143,7 +143,13 @@ def heartbeat(state: NodeState, now: Now, reasons: int | None = None) -> Heartbe
         rss_mb=UNSET if vitals is None else vitals.rss_mb,
         load=UNSET if vitals is None else vitals.load,
         disk_free_mb=UNSET if vitals is None else vitals.disk_free_mb,
+        faults=_faults(state) or UNSET,
     )
+
+
+def _faults(state: NodeState) -> tuple[Literal["disk", "card"], ...]:
+    disk: tuple[Literal["disk", "card"], ...] = ("disk",) if state.disk_fault else ()
+    return (*disk, "card") if state.card_fault else disk
 
 
 def _amplifiers(state: NodeState) -> str:
@@ -174,6 +180,7 @@ def describe(state: NodeState, now: Now) -> bytes:
         "programme": ", ".join(names) or "nothing",
         "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",
         "sound card": state.card_fault or "ok",
+        "disk": state.disk_fault or "ok",
         "commands waiting for the time": str(len(state.unjudged)),
         "reports waiting": str(state.outbox.waiting),
         "refused": ", ".join(f"{reason} {count}" for reason, count in state.refusals.counts.items()) or "none",

@@ -80,6 +80,8 @@ class Item:
     ordered_s: float
     durable: bool
     slot_until: int | None = None
+    unstorable: bool = False
+    """A slot that the disk has refused: it sounds all the same."""
     start_s: float | None = None
     started_at: float | None = None
     heard: tuple[Loudness, ...] = ()
@@ -223,8 +225,8 @@ def at_stage(attempt: Attempt, stage: Stage, at_s: float) -> Attempt:
 
 
 def may_sound(item: Item, at_s: float) -> bool:
-    """Persist, then act; but an emergency waits two seconds for the disk and no longer."""
-    return item.durable or (item.is_emergency and at_s >= item.ordered_s + EMERGENCY_COMMIT_WAIT_S)
+    """Persist, then act; but an emergency waits two seconds for the disk and no longer, a slot for its refusal."""
+    return item.durable or item.unstorable or (item.is_emergency and at_s >= item.ordered_s + EMERGENCY_COMMIT_WAIT_S)
 
 
 def limit_s(attempt: Attempt) -> float | None:

@@ -148,6 +148,8 @@ class State:
     found: Progress = NO_PROGRESS
     """What the process before has handed on, and no order has come for: one that the disk did not have comes again."""
     stopping: bool = False
+    disk_fault: str = ""
+    """Why the disk does not store, empty while it does."""
     card_wanted: bool = False
     card_open: bool = False
     card_fault: str = ""

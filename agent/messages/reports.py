@@ -150,3 +150,5 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     rss_mb: float | UnsetType = UNSET
     load: float | UnsetType = UNSET
     disk_free_mb: int | UnsetType = UNSET
+    faults: tuple[Literal["disk", "card"], ...] | UnsetType = UNSET
+    """What does not work at present: the disk stores nothing, the sound card is not to be had."""

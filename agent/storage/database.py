@@ -3,9 +3,12 @@
 Thread: called while nobody else knows the file, before the thread `store` begins.
 """
 
+import errno
 import logging
 import os
+import shutil
 import sqlite3
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +103,29 @@ def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
     if not fault:
         return database, memory
     return _recover(path, database, memory, fault)
+
+
+def read_only(path: Path, scratch: Path) -> tuple[sqlite3.Connection, Memory]:
+    """What is on a disk that takes nothing, read from a copy in `scratch`, which nobody writes to.
+
+    SQLite needs to write where it reads a log.
+
+    Raises:
+        StoreError, sqlite3.Error, OSError: as `open_and_read`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="store-", dir=scratch))
+    for file in path.parent.glob(f"{path.name}*"):
+        if ".corrupt." not in file.name:
+            shutil.copy(file, folder)
+    database, memory = open_and_read(folder / path.name)
+    return database, replace(memory, fault=f"the disk takes nothing: {path.parent} is read-only")
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether this says that the disk takes nothing."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+    return isinstance(error, OSError) and error.errno == errno.EROFS
 
 
 def _recover(path: Path, database: sqlite3.Connection, memory: Memory, fault: str) -> tuple[sqlite3.Connection, Memory]:

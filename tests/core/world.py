@@ -81,6 +81,8 @@ class World:
     exited: bool = False
     whole: bool = True
     """No step was broken off by an invariant."""
+    refused: bool = False
+    """The disk has refused something in this life."""
     disk_is_slow: bool = False
     """It writes nothing of itself."""
 
@@ -131,7 +133,7 @@ class World:
         over = (*self.records(), *self.progress.over)
         self.ended: set[Key] = {(each.iss, f"{each.jti}/{each.item}") for each in over}
         self.taken = {*self.stored.slots, *((each.iss, each.item) for each in self.records())}
-        self.exited = False
+        self.exited = self.refused = False
         newest = max(self.stored.trusts, default=0)
         if newest > self.trust.version:
             command = self.given[self.stored.trusts[newest]].command
@@ -403,6 +405,7 @@ class World:
 
     def fail(self, count: int) -> None:
         """The oldest transactions cannot be written."""
+        self.refused = True
         failed = [commit.token for commit in self.commits[:count]]
         del self.commits[:count]
         for token in failed:
@@ -466,7 +469,8 @@ class World:
         assert isinstance(kept.verified.command, SetSchedule)
         found = occurrences(kept.verified.command.slots, self.settings.zone, item.due_at, item.due_at + 1)
         assert item.play.item in {each.item for each in found}, "a slot that its schedule does not have"
-        assert (verified.iss, item.play.item) in self.stored.slots, "a slot sounds and is not stored"
+        stored = (verified.iss, item.play.item) in self.stored.slots
+        assert stored or (item.unstorable and self.refused), "a slot sounds and is not stored"
 
     def _is_quiet(self, at_s: float) -> bool:
         policies = [kept.verified.command for key, kept in self.state.documents.items() if kept.verified is not None]
