@@ -26,7 +26,7 @@ def main(path: Path, first: int) -> None:
     logging.disable(logging.CRITICAL)
     inbox: SimpleQueue[Event] = SimpleQueue()
     post_deaths(inbox.put)
-    store = Store(path=path, post=inbox.put)
+    store = Store(path=path, post=inbox.put, max_outbox_reports=1_000_000_000)
     memory = store.load()
     found = sorted(int(jti.removeprefix("jti-")) for _, jti, _ in memory.accepted)
     _say(json.dumps({"found": found, "reports": memory.outbox_count, "fault": memory.fault}))
