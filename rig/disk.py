@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -77,3 +78,34 @@ def _run(*command: str, good: tuple[int, ...] = (0,)) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in good:
         raise OSError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+class SmallDisk:
+    """A tmpfs of a few megabytes on `folder`, to be filled up or made read-only. Needs root."""
+
+    def __init__(self, folder: Path, *, megabytes: int = 8) -> None:
+        self.folder = folder
+        self._megabytes = megabytes
+        self._filler = folder / "filler"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _run("mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m,mode=700", "tmpfs", str(self.folder))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        _run("umount", "--lazy", str(self.folder))
+
+    def fill(self) -> None:
+        """Not one page is left."""
+        with suppress(OSError), self._filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4_096))
+
+    def free(self) -> None:
+        """There is room again."""
+        self._filler.unlink()
+
+    def take_nothing(self) -> None:
+        """As a worn-out SD card, or a file system that has seen an error. Nobody may be writing."""
+        _run("mount", "-o", "remount,ro", str(self.folder))

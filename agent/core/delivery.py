@@ -17,7 +17,7 @@ from agent.core.heartbeat import publish_state
 from agent.core.items import Item
 from agent.core.pending import DocumentInForce, ItemDurable, Pending, SettingInForce, TrustInForce
 from agent.core.settings import apply_setting
-from agent.core.state import COMMIT_RETRY_S, Turn
+from agent.core.state import COMMIT_RETRY_S, DISK_CALM_S, Turn, disk_fault
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reports import CommandOutcome, PlayRecord
@@ -91,11 +91,9 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
-    if turn.state.disk_fault:
-        turn.log("the disk stores again")
-        turn.state = replace(turn.state, disk_fault="")
-    told = any(isinstance(write, do.AppendReport) for write in pending.writes)
-    turn.state = replace(turn.state, pending=left, outbox=box.stored(turn.state.outbox) if told else turn.state.outbox)
+    told = [write.claims.seq for write in pending.writes if isinstance(write, do.AppendReport)]
+    outbox = box.stored(turn.state.outbox, min(told)) if told else turn.state.outbox
+    turn.state = replace(turn.state, pending=left, outbox=outbox)
     for write in pending.writes:
         if isinstance(write, do.AppendReport) and isinstance(write.claims.report, PlayRecord):
             turn.log(f"item {write.claims.report.item}: play record stored as report {write.claims.seq}")
@@ -120,9 +118,9 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
     if pending is None:
         return
     left = {token: each for token, each in turn.state.pending.items() if token != event.token}
-    if event.detail != turn.state.disk_fault:  # once, though it is tried again every few seconds
+    if not disk_fault(turn.state, turn.now):  # once, though it is tried again every few seconds
         turn.warn(f"not stored: {event.detail}")
-    turn.state = replace(turn.state, pending=left, disk_fault=event.detail)
+    turn.state = replace(turn.state, pending=left, disk_fault=event.detail, disk_failed_s=turn.now.mono_s)
     _sound_all_the_same(turn, pending)
     if pending.again or _is_owed(turn, pending):
         retry = (turn.now.mono_s + COMMIT_RETRY_S, pending)
@@ -246,7 +244,20 @@ def _is_floor(write: do.Write) -> bool:
 
 
 def _ask_again(turn: Turn) -> None:
-    """MQTT brings a message again only on another connection (MQTT 5, 4.4): begin one, after a while."""
+    """MQTT brings a message again only on another connection (MQTT 5, 4.4): begin one, but not at once.
+
+    A disk that is full stays so for a while, and an emergency must find the link up.
+    """
+    if turn.state.ask_again_s is None:
+        turn.state = replace(turn.state, ask_again_s=turn.now.mono_s + DISK_CALM_S)
+
+
+def ask_again(turn: Turn) -> None:
+    """When the time for that has come."""
+    due_s = turn.state.ask_again_s
+    if due_s is None or turn.now.mono_s < due_s:
+        return
+    turn.state = replace(turn.state, ask_again_s=None)
     if turn.state.connection.up:
         turn.state = replace(turn.state, connection=conn.lost(turn.state.connection, turn.now.mono_s, turn.now.entropy))
         turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")

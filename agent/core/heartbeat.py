@@ -10,7 +10,7 @@ from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.documents import seen
 from agent.core.state import State as NodeState
-from agent.core.state import Turn
+from agent.core.state import Turn, disk_fault
 from agent.messages.absent import UNSET, UnsetType
 from agent.messages.codec import encode
 from agent.messages.effects import KeepNames, MeasureVitals, PublishHeartbeat, PublishState
@@ -143,12 +143,12 @@ def heartbeat(state: NodeState, now: Now, reasons: int | None = None) -> Heartbe
         rss_mb=UNSET if vitals is None else vitals.rss_mb,
         load=UNSET if vitals is None else vitals.load,
         disk_free_mb=UNSET if vitals is None else vitals.disk_free_mb,
-        faults=_faults(state) or UNSET,
+        faults=_faults(state, now) or UNSET,
     )
 
 
-def _faults(state: NodeState) -> tuple[Literal["disk", "card"], ...]:
-    disk: tuple[Literal["disk", "card"], ...] = ("disk",) if state.disk_fault else ()
+def _faults(state: NodeState, now: Now) -> tuple[Literal["disk", "card"], ...]:
+    disk: tuple[Literal["disk", "card"], ...] = ("disk",) if disk_fault(state, now) else ()
     return (*disk, "card") if state.card_fault else disk
 
 
@@ -180,7 +180,7 @@ def describe(state: NodeState, now: Now) -> bytes:
         "programme": ", ".join(names) or "nothing",
         "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",
         "sound card": state.card_fault or "ok",
-        "disk": state.disk_fault or "ok",
+        "disk": disk_fault(state, now) or "ok",
         "commands waiting for the time": str(len(state.unjudged)),
         "reports waiting": str(state.outbox.waiting),
         "refused": ", ".join(f"{reason} {count}" for reason, count in state.refusals.counts.items()) or "none",

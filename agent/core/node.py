@@ -82,6 +82,7 @@ def next_deadline(state: State, now: ev.Now) -> float | None:
         return None
     instants: list[float | None] = [
         state.connection.retry_at_s,
+        state.ask_again_s,
         state.heartbeat_due_s,
         state.status_due_s,
         state.outbox.resend_at_s,
@@ -160,6 +161,7 @@ def _run_due(turn: Turn) -> None:
     if tk.is_floor_due(turn.state.timekeeping):
         turn.commit()
     delivery.retry_commits(turn)
+    delivery.ask_again(turn)
     schedule.run_due(turn)
     prefetching.run_due(turn)
 

@@ -50,9 +50,9 @@ def not_removed(outbox: Outbox, seqs: tuple[int, ...]) -> Outbox:
     return replace(outbox, received=(*seqs, *outbox.received))
 
 
-def stored(outbox: Outbox) -> Outbox:
-    """The store holds reports that may not have been read yet."""
-    return replace(outbox, more=True)
+def stored(outbox: Outbox, lowest_seq: int) -> Outbox:
+    """The store holds reports that have not been read yet; one that a disk had refused at first may be an early one."""
+    return replace(outbox, more=True, cursor=min(outbox.cursor, lowest_seq - 1))
 
 
 def may_read(outbox: Outbox) -> bool:

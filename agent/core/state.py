@@ -149,7 +149,10 @@ class State:
     """What the process before has handed on, and no order has come for: one that the disk did not have comes again."""
     stopping: bool = False
     disk_fault: str = ""
-    """Why the disk does not store, empty while it does."""
+    disk_failed_s: float = float("-inf")
+    """Why, and when, the disk last refused a transaction (`disk_fault`)."""
+    ask_again_s: float | None = None
+    """When to connect anew, for a command that could not be stored."""
     card_wanted: bool = False
     card_open: bool = False
     card_fault: str = ""
@@ -160,6 +163,16 @@ class State:
     heartbeat_due_s: float = float("inf")
     status_due_s: float = float("inf")
     vitals: VitalsMeasured | None = None
+
+
+DISK_CALM_S: Final = 3 * COMMIT_RETRY_S
+"""A disk that is full takes what is small and refuses what is not: only after so long is it as good as new."""
+
+
+def disk_fault(state: State, now: Now) -> str:
+    """Why the disk does not store, empty while it does."""
+    fails = state.failed_commits or now.mono_s < state.disk_failed_s + DISK_CALM_S
+    return state.disk_fault if fails else ""
 
 
 C = TypeVar("C", bound=Consequence)

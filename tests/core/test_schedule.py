@@ -164,6 +164,27 @@ class TestOnce:
         assert told(again) == [("news.20260921", "failed", Reason.RESTART)]
 
 
+class TestDisk:
+    def test_a_slot_that_the_disk_refuses_sounds_all_the_same_once(self) -> None:
+        """Its schedule is on the disk: a card that has become read-only does not silence the station."""
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.behaviour.commits_fail = True
+        pole.run(1_000.0)
+        assert [each.item for each in pole.heard] == ["news.20260921"]
+        pole.behaviour.commits_fail = False
+        pole.run(60.0)
+        assert told(pole) == [("news.20260921", "played", None)]
+        assert pole.records[0].not_durable
+
+    def test_nor_does_it_sound_again_after_a_crash(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.behaviour.commits_fail = True
+        pole.run(600.0)
+        again = pole.after_crash()
+        again.run(600.0)
+        assert again.heard == []
+
+
 class TestLate:
     def test_after_a_power_cut_it_joins_where_the_other_poles_are(self) -> None:
         pole = pole_with(slot("21:20"))

@@ -1,7 +1,10 @@
 """A disk that is slow, or fails: nothing is acknowledged that is not stored, nothing is stored that is over."""
 
 from agent.core.amplifier import AmplifierSettings
+from agent.core.heartbeat import heartbeat
+from agent.core.state import COMMIT_RETRY_S, DISK_CALM_S, disk_fault
 from agent.messages import effects as do
+from agent.messages.absent import UNSET
 from agent.messages.commands import SetVolume
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
@@ -228,3 +231,48 @@ def test_the_beginning_of_one_item_is_not_noted_for_the_next_of_its_name() -> No
     pole.order(altered(play(), start_at=pole.wall_s + 100), jti="jti-second-000001")
     pole.run(20.0)
     assert pole.stored.items["item-1"].started_at is None
+
+
+def test_on_a_full_disk_the_link_stays_up_for_emergencies() -> None:
+    """Each connection brings the order that cannot be stored: connecting at once, the link would never be up."""
+    pole = make_pole(Behaviour(commits_fail=True, network=True)).start()
+    pole.run(1.0)
+    for number in range(1, 21):
+        pole.order(play("notice"), jti=f"jti-notice-{number:08d}")
+        pole.run(30.0)
+    assert connects(pole) <= 1 + 20 * 30.0 / DISK_CALM_S
+    assert not any(isinstance(effect, do.Sound) for _, effect in pole.history)
+
+
+def test_a_report_that_the_disk_refused_at_first_is_sent_though_later_ones_were_before_it() -> None:
+    pole = make_pole(Behaviour(network=True)).start()
+    pole.run(1.0)
+    pole.behaviour.commits_fail = True
+    pole.order(play("flood", kind=Kind.EMERGENCY))
+    pole.run(4.0)
+    refused = pole.state.outbox.next_seq - 1
+    pole.behaviour.commits_fail = False
+    pole.order(SetVolume(40))
+    pole.run(0.5)
+    assert pole.state.outbox.cursor > refused, "a later one was read"
+    pole.run(30.0)
+    published = [effect.seq for _, effect in pole.of(do.PublishReport) if isinstance(effect, do.PublishReport)]
+    assert refused in published
+    assert pole.state.outbox.waiting == 0
+
+
+def test_a_heartbeat_says_for_how_long_the_disk_does_not_store() -> None:
+    pole = make_pole(Behaviour(network=True)).start()
+    pole.run(1.0)
+    assert disk_fault(pole.state, pole.now) == ""
+    pole.behaviour.commits_fail = True
+    pole.order(play("flood", kind=Kind.EMERGENCY))
+    pole.run(60.0)
+    assert disk_fault(pole.state, pole.now) == "disk full"
+    assert heartbeat(pole.state, pole.now).faults == ("disk",)
+    warned = [each for _, each in pole.of(do.Log) if isinstance(each, do.Log) and each.text.startswith("not stored")]
+    assert len(warned) == 1, "once"
+    pole.behaviour.commits_fail = False
+    pole.run(DISK_CALM_S + COMMIT_RETRY_S + 1.0)
+    assert disk_fault(pole.state, pole.now) == ""
+    assert heartbeat(pole.state, pole.now).faults is UNSET

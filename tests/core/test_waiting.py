@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.admission import MAX_STOPS, RESERVED
 from agent.core.answers import MAX_REPORTED_REFUSALS
-from agent.core.state import RememberedStop
+from agent.core.state import DISK_CALM_S, RememberedStop
 from agent.core.unjudged import MAX_UNJUDGED
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -162,7 +162,7 @@ def test_one_that_cannot_be_stored_is_not_acknowledged_and_may_come_again() -> N
     pole.run(1.0)
     pole.behaviour.commits_fail = True
     pole.hear(said("later"))
-    pole.run(1.0)
+    pole.run(DISK_CALM_S + 1.0)
     assert (pole.acknowledged, dict(pole.state.unjudged), pole.state.connection.up) == ([], {}, False)
     pole.behaviour.commits_fail = False
     pole.run(5.0)
