@@ -102,6 +102,15 @@ def keep_the_rest(turn: Turn) -> None:
     turn.state = replace(turn.state, found=Progress(found.begun[-MAX_FOUND:], found.over[-MAX_FOUND:]))
 
 
+def was_over(turn: Turn, item: Item) -> bool:
+    """Whether the process before has told its record, which the disk did not have: it is stored now."""
+    key = _key(item)
+    if not any((each.item, each.iss, each.jti) == key for each in turn.state.found.over):
+        return False
+    take_up(turn, item)
+    return True
+
+
 def take_up(turn: Turn, item: Item, sounding_at: float | None = None) -> None:
     """An item into the programme: over, interrupted, or new. `sounding_at` is when its present sounding began."""
     over, begun = _take_found(turn, item)

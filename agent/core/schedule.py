@@ -60,7 +60,9 @@ def run_due(turn: Turn) -> None:
     missed: list[Item] = []
     for due in _due(turn, trusted_s):
         item = _item(turn, due)
-        if due.occurrence.until_s <= trusted_s:
+        if resuming.was_over(turn, item):
+            _mark_done(turn, item.verified.iss, item.play.item, item.not_after)
+        elif due.occurrence.until_s <= trusted_s:
             missed.append(item)
         else:
             _take(turn, item, due.occurrence)
@@ -132,9 +134,9 @@ def _take(turn: Turn, item: Item, occurrence: Occurrence) -> None:
     if refusal is not None:
         record(turn, item, refusal)
         return
-    turn.state = replace(turn.state, programme=prog.enqueue(turn.state.programme, item))
     turn.commit(write, then=ItemDurable(name, item.verified.jti))
     turn.log(f"item {name} is due: slot of {iss!r}")
+    resuming.take_up(turn, item)
 
 
 def _why_not(turn: Turn, item: Item) -> Outcome | None:

@@ -181,8 +181,21 @@ class TestDisk:
         pole.behaviour.commits_fail = True
         pole.run(600.0)
         again = pole.after_crash()
-        again.run(600.0)
+        again.behaviour.commits_fail = False
+        again.run(7_200.0)
         assert again.heard == []
+        assert told(again) == [("news.20260921", "played", None)]
+
+    def test_it_goes_on_after_a_crash_though_the_disk_never_had_it(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=300.0)
+        pole.behaviour.commits_fail = True
+        pole.run(500.0)
+        assert pole.amplifier_on
+        again = pole.after_crash()
+        again.behaviour.commits_fail = False
+        again.run(7_200.0)
+        assert again.heard[0].from_s > 50.0
+        assert told(again) == [("news.20260921", "played", None)]
 
 
 class TestLate:
