@@ -133,13 +133,21 @@ class Store:
 
     def _run(self, database: sqlite3.Connection) -> None:
         with closing(database):
-            ledger = Ledger(database, self._max_outbox_reports)
-            if not self._takes_nothing:
-                self._copy.keep(database)
-            while self._serve(ledger, self._take_all()):
-                pass
-            if not self._takes_nothing:
-                trust_again(self._path)
+            try:
+                self._serve_all(database)
+            except sqlite3.Error as error:
+                if is_unreadable(error):
+                    suspect(self._path)
+                raise
+
+    def _serve_all(self, database: sqlite3.Connection) -> None:
+        ledger = Ledger(database, self._max_outbox_reports)
+        if not self._takes_nothing:
+            self._copy.keep(database)
+        while self._serve(ledger, self._take_all()):
+            pass
+        if not self._takes_nothing:
+            trust_again(self._path)
 
     def _take_all(self) -> list[_Commit | _ReadOutbox | _Close]:
         """All orders that wait, at least one."""
@@ -167,7 +175,6 @@ class Store:
             ledger.perform(write for commit in commits for write in commit.writes)
         except NOT_STORABLE as error:
             if is_unreadable(error):
-                suspect(self._path)
                 raise
             if len(commits) == 1:
                 self._post(CommitFailed(commits[0].token, str(error)))
@@ -184,6 +191,8 @@ class Store:
         try:
             reports = ledger.outbox(order.after_seq, order.limit)
         except sqlite3.Error as error:
+            if is_unreadable(error):
+                raise
             _log.error("the outbox cannot be read: %s", error)
             reports = ()
         self._post(OutboxRead(reports))
