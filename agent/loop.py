@@ -27,6 +27,9 @@ LONGEST_WAIT_S: Final = 3.0
 LONGEST_WAIT_ON_S: Final = 0.5
 """With an amplifier on it turns more often: the dead man's handle opens the relay after 2 s."""
 
+STUCK_S: Final = 10.0
+"""What player and card do at once takes milliseconds, on a Zero 2 W a second; ten are not slow, they are never."""
+
 log = logging.getLogger("loa")
 
 
@@ -84,6 +87,8 @@ class Synthesiser(Protocol):
 class Player(Protocol):
     """Bytes to samples."""
 
+    busy_since_s: float | None
+
     def decode(
         self, token: int, media: do.MediaFile | do.MediaPipe | do.MediaBuiltin, chime: bool, from_s: float
     ) -> None: ...
@@ -94,6 +99,8 @@ class Player(Protocol):
 
 class SoundCard(Protocol):
     """Samples to sound."""
+
+    busy_since_s: float | None
 
     def open(self) -> None: ...
     def close_card(self) -> None: ...
@@ -176,6 +183,7 @@ class Loop:
         self._judge = judge
         self._seal = seal
         self._exit: do.Exit | None = None
+        self._stuck = False
         self._first: deque[ev.Event] = deque()
         """What our own effects made happen: it comes before the inbox, in order."""
         self._perform: Mapping[type, Callable[[Any], None]] = self._performers()
@@ -215,6 +223,17 @@ class Loop:
             self._perform[type(effect)](effect)
         self._adapters.amplifiers.renew()
         self._adapters.supervisor.watchdog()
+        self._look_for_stuck_threads(now)
+
+    def _look_for_stuck_threads(self, now: ev.Now) -> None:
+        """Hung in libVLC or in a driver, it comes back with the next process only."""
+        if self._stuck:
+            return
+        for name, worker in (("player", self._adapters.player), ("card", self._adapters.card)):
+            since_s = worker.busy_since_s
+            if since_s is not None and now.mono_s - since_s > STUCK_S:
+                self._stuck = True
+                self._first.append(ev.ThreadStuck(name, now.mono_s - since_s))
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         edge = self._adapters

@@ -1,6 +1,7 @@
 """Beginning and end: what the store remembers is taken up, and the amplifier is off however it ends."""
 
 from dataclasses import replace
+from typing import Final
 
 from agent.core import attempts, documents, resuming, schedule, zones
 from agent.core import outbox as box
@@ -16,6 +17,12 @@ from agent.messages import events as ev
 from agent.messages.commands import Play
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm
+
+BUG: Final = 70
+"""EX_SOFTWARE of sysexits.h: a thread ended by an exception."""
+
+HANGS: Final = 75
+"""EX_TEMPFAIL of sysexits.h: a thread came back no more."""
 
 
 def on_restored(turn: Turn, event: ev.Restored) -> None:
@@ -126,4 +133,11 @@ def on_thread_died(turn: Turn, event: ev.ThreadDied) -> None:
     """A bug: die whole, amplifier first; systemd starts us anew."""
     turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
     turn.do(do.Log("error", f"thread {event.thread} died: {event.detail}"))
-    turn.do(do.Exit(1, f"thread {event.thread} died"))
+    turn.do(do.Exit(BUG, f"thread {event.thread} died"))
+
+
+def on_thread_stuck(turn: Turn, event: ev.ThreadStuck) -> None:
+    """What hangs in a library or a driver comes back with the next process only."""
+    turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
+    turn.do(do.Log("error", f"thread {event.thread} hangs since {event.for_s:.0f} s"))
+    turn.do(do.Exit(HANGS, f"thread {event.thread} hangs"))

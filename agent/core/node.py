@@ -200,4 +200,5 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.Asked: life.on_asked,
     ev.StopRequested: life.on_stop_requested,
     ev.ThreadDied: life.on_thread_died,
+    ev.ThreadStuck: life.on_thread_stuck,
 }

@@ -385,6 +385,14 @@ class ThreadDied:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadStuck:
+    """A worker has been at one thing for so long that it will not come back."""
+
+    thread: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """SIGTERM or SIGINT."""
 
@@ -427,6 +435,7 @@ Event = (
     | VitalsMeasured
     | Asked
     | ThreadDied
+    | ThreadStuck
     | StopRequested
     | Tick
 )

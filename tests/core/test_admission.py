@@ -532,7 +532,18 @@ def test_a_thread_that_dies_ends_the_process_with_the_amplifier_off_first() -> N
     pole.tell(ev.ThreadDied("card", "boom"))
     effects = [effect for _, effect in pole.history[since:]]
     assert effects[0] == do.SwitchRelay("main", on=False)
-    assert do.Exit(1, "thread card died") in effects
+    assert do.Exit(70, "thread card died") in effects
+
+
+def test_a_thread_that_hangs_ends_it_with_another_exit_code() -> None:
+    pole = make_pole().start().connect()
+    pole.order(play())
+    pole.run(1.5)
+    since = len(pole.history)
+    pole.tell(ev.ThreadStuck("player", 12.0))
+    effects = [effect for _, effect in pole.history[since:]]
+    assert effects[0] == do.SwitchRelay("main", on=False)
+    assert do.Exit(75, "thread player hangs") in effects
 
 
 def test_a_signal_ends_in_order_silence_amplifier_farewell_exit() -> None:
