@@ -34,8 +34,8 @@ class Shell:
         self.player, self.card = Edge(self.done), Edge(self.done)
         adapters = Adapters(
             clock=Clock(always_trusted=True), carried_clock=edge, carried_progress=edge, link=edge, store=edge,
-            fetch=edge, speech=edge, player=cast("Any", self.player), card=cast("Any", self.card), amplifiers=edge, supervisor=edge,
-            vitals=edge, console=edge,
+            fetch=edge, speech=edge, player=cast("Any", self.player), card=cast("Any", self.card),
+            amplifiers=edge, supervisor=edge, vitals=edge, console=edge,
         )  # fmt: skip
         pole = make_pole()
         self.loop = Loop(state=pole.state, inbox=self.inbox, adapters=adapters, judge=pole.judge, seal=bytes)
