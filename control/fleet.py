@@ -49,6 +49,7 @@ class Node:
     volume: int | None = None
     muted: bool = False
     outbox: int | None = None
+    faults: tuple[str, ...] = ()
     heartbeat_at: float | None = None
     last_report: str = ""
     last_proof: Proof = Proof.KEY_UNKNOWN
@@ -120,6 +121,7 @@ def _after_heartbeat(node: Node, heartbeat: Heartbeat, now: float) -> Node:
         volume=heartbeat.volume,
         muted=heartbeat.muted,
         outbox=heartbeat.outbox,
+        faults=heartbeat.faults if isinstance(heartbeat.faults, tuple) else (),
         heartbeat_at=now,
     )
 

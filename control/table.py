@@ -61,6 +61,7 @@ SIGNS = (
     Sign(1, lambda node, _: node.ledger.begun_anew, lambda node: f"store begun anew x{node.ledger.begun_anew}"),
     Sign(1, lambda node, _: node.ledger.lost, lambda node: f"{node.ledger.lost} reports lost"),
     Sign(2, lambda node, _: node.alarm, lambda node: plain(node.alarm)),
+    Sign(2, lambda node, _: node.faults, lambda node: " and ".join(f"{fault} fails" for fault in node.faults)),
     Sign(3, lambda node, _: node.online is False, lambda _: "offline"),
     Sign(3, _is_silent, lambda _: "silent"),
     Sign(4, lambda node, _: node.key is KeyState.UNKNOWN, lambda _: "key not enrolled"),

@@ -187,6 +187,12 @@ def drawn(fleet: Fleet, rows: int | None = None) -> str:
         return console.export_text()
 
 
+def test_what_fails_on_a_node_is_shown_until_a_heartbeat_no_longer_says_it() -> None:
+    fleet = after(("heartbeat", heartbeat(faults=["disk", "card"])))
+    assert words(the_node(fleet)) == ("disk fails and card fails",)
+    assert words(the_node(after(("heartbeat", heartbeat()), fleet=fleet))) == ()
+
+
 def test_the_table_shows_trouble_first_and_no_more_rows_than_fit() -> None:
     fleet = after(("state", state(NODE, public=public_of(new_key()))))
     for number in range(20):
