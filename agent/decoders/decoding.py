@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import vlc
 
 from agent.decoders.demuxers import id3_bytes
+from agent.decoders.flac import place_of
 
 _log = logging.getLogger(__name__)
 
@@ -84,14 +85,19 @@ def instance() -> Any:
 class _FlacFile:
     """A FLAC file as libVLC must see it to play its end: all bytes as they are but for the smallest block's two.
 
+    And to begin amid it: without the frames before `from_s`; `surplus_s` is how much too early its first frame is.
     libVLC reads by these callbacks, on its input thread. C keeps pointers to them.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, from_s: float) -> None:
         self._fd = fd
         self._at = 0
-        self._size = os.fstat(fd).st_size
-        self._patch_at = id3_bytes(os.pread(fd, 10, 0)) + FLAC_MIN_BLOCK_AT
+        tag_bytes = id3_bytes(os.pread(fd, 10, 0))
+        self._patch_at = tag_bytes + FLAC_MIN_BLOCK_AT
+        place = place_of(fd, tag_bytes, from_s) if from_s else None
+        self.surplus_s = 0.0 if place is None else from_s - place.at_s
+        self._cut_at, self._cut_bytes = (0, 0) if place is None else (place.cut_from, place.cut_to - place.cut_from)
+        self._size = os.fstat(fd).st_size - self._cut_bytes
         decorators = vlc.CallbackDecorators
         self.callbacks = (
             decorators.MediaOpenCb(self._open),
@@ -107,7 +113,7 @@ class _FlacFile:
 
     def _read(self, _opaque: object, buffer: Any, wanted: int) -> int:
         try:
-            data = bytearray(os.pread(self._fd, wanted, self._at))
+            data = bytearray(self._bytes(wanted))
         except OSError:
             return _READ_ERROR
         for index, byte in enumerate(_FLAC_SMALLEST_BLOCK, self._patch_at - self._at):
@@ -116,6 +122,11 @@ class _FlacFile:
         self._at += len(data)
         ctypes.memmove(buffer, bytes(data), len(data))
         return len(data)
+
+    def _bytes(self, wanted: int) -> bytes:
+        if self._at < self._cut_at:
+            return os.pread(self._fd, min(wanted, self._cut_at - self._at), self._at)
+        return os.pread(self._fd, wanted, self._at + self._cut_bytes)
 
     def _seek(self, _opaque: object, offset: int) -> int:
         self._at = offset
@@ -156,13 +167,14 @@ class Decoding:
         self._over = over
         self._fd = fd
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        self._flac = _FlacFile(fd) if demuxer == "flac" and self._is_file else None
+        self._flac = _FlacFile(fd, from_s) if demuxer == "flac" and self._is_file else None
+        self._surplus_bytes = round(self._flac.surplus_s * RATE_HZ) * BYTES_A_SAMPLE if self._flac else 0
         self._media = (
             vlc_instance.media_new_callbacks(*self._flac.callbacks, None)
             if self._flac
             else vlc_instance.media_new_fd(fd)
         )
-        start = (f":start-time={from_s:.6f}",) if from_s else ()
+        start = (f":start-time={from_s:.6f}",) if from_s and not self._flac else ()
         for option in (f":demux={demuxer}", *start, *_MEDIA_OPTIONS):
             self._media.add_option(option)
         self._player = vlc_instance.media_player_new()
@@ -220,7 +232,12 @@ class Decoding:
     # libVLC's threads.
 
     def _samples(self, _opaque: object, samples: int, count: int, _pts: int) -> None:
-        self.lane.push(ctypes.string_at(samples, count * BYTES_A_SAMPLE))
+        pcm = ctypes.string_at(samples, count * BYTES_A_SAMPLE)
+        if self._surplus_bytes:
+            pcm, self._surplus_bytes = pcm[self._surplus_bytes :], max(0, self._surplus_bytes - len(pcm))
+            if not pcm:
+                return
+        self.lane.push(pcm)
         if not self.decoded:
             self.decoded = True
             self._begun()

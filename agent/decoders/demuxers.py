@@ -8,9 +8,9 @@ little way in.
 from collections.abc import Callable
 from typing import Final
 
-LANDS: Final = frozenset({"wav", "es"})
-"""Where libVLC begins in the middle of a file as told, or a little earlier: elsewhere it errs by up to minutes, and of
-FLAC without a seek table, as ffmpeg writes it, it then gives no sample at all."""
+LANDS: Final = frozenset({"wav", "es", "flac"})
+"""What begins in the middle of a file as told, or a little earlier: elsewhere libVLC errs by up to minutes. Of FLAC
+without a seek table, as ffmpeg writes it, it gives no sample at all; `flac` finds the place for it."""
 
 HEAD_BYTES = 8_192
 """Enough for three of the longest MPEG audio or ADTS frames after half a one."""

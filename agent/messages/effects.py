@@ -377,8 +377,8 @@ CHIME_SAMPLES: Final = 96_000
 class Decode:
     """Decode into a fresh lane; answered by `SamplesDecoded` or `DecodingFailed`.
 
-    `chime` puts the chime before it; `from_s` skips so much of a file's beginning, as far as its format allows: WAV to
-    the sample, MP3 up to 0.15 s too early, all others (FLAC, MP4, Ogg, AAC, TS, every pipe) begin at 0.
+    `chime` puts the chime before it; `from_s` skips so much of a file's beginning, as far as its format allows: WAV and
+    FLAC to the sample, MP3 up to 0.15 s too early, all others (MP4, Ogg, AAC, TS, every pipe) begin at 0.
     """
 
     token: int

@@ -43,14 +43,14 @@ def order(source: Source) -> Play:
     return Play(f"cut-{next(serial)}", Kind.NORMAL, "title", (source,), 60)
 
 
-@pytest.mark.parametrize("kind", ["wav", "mp3"])
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac"])
 def test_a_killed_agent_goes_on_where_it_was_within_five_seconds(
     kind: str, station: Station, sound: Daemon, node: Node, ear: Ear, machine: Machine, tmp_path: Path
 ) -> None:
     sent = sweep(LENGTH_S)
     file = write_wav(tmp_path / "sweep.wav", sent)
-    if kind == "mp3":
-        file = encode(file, tmp_path / "sweep.mp3", "-b:a", "128k")
+    if kind != "wav":
+        file = encode(file, tmp_path / f"sweep.{kind}", *(("-b:a", "128k") if kind == "mp3" else ()))
     body = file.read_bytes()
     with WebServer({f"/{file.name}": serve(body)}) as web, sound.recorder() as recorder:
         source = Source(file=File(web.uri(f"/{file.name}"), hashlib.sha256(body).hexdigest(), len(body)))
