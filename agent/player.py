@@ -90,8 +90,8 @@ class Player:
             token: of this attempt.
             media: what to decode.
             chime: `CHIME_SAMPLES` of chime come first in the lane.
-            from_s: where in the media to begin. A cycle goes round: any instant is one of its own. WAV lands on the
-                sample, MP3 up to 0.15 s before; other formats, and pipes, begin at their beginning.
+            from_s: where in the media to begin. A cycle goes round: any instant is one of its own. WAV and FLAC land
+                on the sample, MP3 up to 0.15 s before; other formats, and pipes, begin at their beginning.
         """
         self._verbs.put(partial(self._decode, token, media, chime=chime, from_s=from_s))
 
