@@ -67,6 +67,26 @@ def test_a_relay_may_join_in_the_middle_of_a_frame(sounds: Sounds, kind: str, sk
     assert demuxer_for(content[skipped : skipped + HEAD_BYTES]) == DEMUXERS[kind]
 
 
+def test_a_relay_may_join_anywhere(sounds: Sounds) -> None:
+    """One join in 250 begins with a byte that begins JSON as well, one in 6,000 with what may be ADTS."""
+    content = sounds.file("mp3").read_bytes()
+    whole = content[id3_bytes(content) :]
+    joins = range(1, len(whole) - HEAD_BYTES)
+    assert any(whole[at] == ord("{") for at in joins)
+    taken_wrongly = {at: demuxer_for(whole[at : at + HEAD_BYTES // 2]) for at in joins}
+    assert {at: name for at, name in taken_wrongly.items() if name != "es"} == {}
+
+
+@pytest.mark.parametrize(
+    "half_a_frame", [b"{\x12\xc0\xaf", b'{"\x80', b"{ }\x01", b"\x1f\x8b\x01", b"\xff\xf1\x50\x80\x02\x1f\xfc"]
+)
+def test_half_a_frame_is_not_taken_for_what_begins_like_it(sounds: Sounds, half_a_frame: bytes) -> None:
+    content = sounds.file("mp3").read_bytes()
+    frames = content[min(packets_of(sounds.file("mp3"))) :]
+    head = (half_a_frame + frames)[: HEAD_BYTES // 2]
+    assert (demuxer_for(head), begin_of(head)) == ("es", len(half_a_frame))
+
+
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_a_short_head_suffices_where_it_begins_with_a_frame(sounds: Sounds, kind: str) -> None:
     content = sounds.file(kind).read_bytes()
@@ -118,6 +138,8 @@ def test_what_names_an_address_is_refused_and_named(name: str) -> None:
         (b"\n <HTML><head>", "an HTML page"),
         (b"#EXTM3U\n", "an HLS or M3U playlist"),
         (b'{"error": 404}', "a JSON document"),
+        (b'\r\n{\n  "t\xc3\xaan": 1}', "a JSON document"),
+        (b"{}", "a JSON document"),
         (b"\xff\xd8\xff\xe0", "a JPEG picture"),
         (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
         (b"hello", "not any sound format this node knows"),

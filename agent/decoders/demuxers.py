@@ -5,6 +5,7 @@ never a name or a content type. A relay joins in the middle of a frame, so MPEG 
 little way in.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -68,26 +69,39 @@ def _adts_frame_bytes(head: bytes, at: int) -> int:
     return length if length > _ADTS_HEADER else 0
 
 
-def _leads_on(head: bytes, at: int, frame_bytes: Callable[[bytes, int], int]) -> bool:
-    """Whether frames follow each other from here, as far as the head reaches."""
+def _leads_on(head: bytes, at: int, frame_bytes: Callable[[bytes, int], int], surely: bool) -> bool:
+    """Whether frames follow each other from here: three of them, or (not `surely`) as far as the head reaches."""
     first = at == 0
     for count in range(_FRAMES_IN_A_ROW):
         length = frame_bytes(head, at)
-        if not length:
-            return count > 0 and at + _ADTS_HEADER > len(head)  # the head ends here, or in the next frame's header
+        if not length:  # the head ends here, or in the next frame's header
+            return not surely and count > 0 and at + _ADTS_HEADER > len(head)
         at += length
         if at > len(head):
-            return first or count > 0  # a short head that begins with a frame is believed
+            return not surely and (first or count > 0)  # a short head that begins with a frame is believed
     return True
 
 
-def _found(head: bytes, frame_bytes: Callable[[bytes, int], int]) -> int | None:
+def _found(head: bytes, frame_bytes: Callable[[bytes, int], int], surely: bool) -> int | None:
     """Where the first whole frame begins, None where there is none."""
     at = head.find(b"\xff")
     while 0 <= at < HEAD_BYTES // 2:
-        if _leads_on(head, at, frame_bytes):
+        if _leads_on(head, at, frame_bytes, surely):
             return at
         at = head.find(b"\xff", at + 1)
+    return None
+
+
+def _frames(head: bytes) -> tuple[str, int] | None:
+    """Demuxer, and where the first frame begins.
+
+    What is surely one format goes before what may be the other: half a frame of MPEG audio holds what begins ADTS.
+    """
+    for surely in (True, False):
+        for name, frame_bytes in (("aac", _adts_frame_bytes), ("es", _mpeg_frame_bytes)):
+            at = _found(head, frame_bytes, surely)
+            if at is not None:
+                return name, at
     return None
 
 
@@ -131,16 +145,14 @@ def demuxer_for(head: bytes) -> str | None:
 def _demuxer_for_frames(head: bytes) -> str | None:
     if _is_ts(head):
         return "ts"
-    if _found(head, _adts_frame_bytes) is not None:
-        return "aac"
-    if _found(head, _mpeg_frame_bytes) is not None:
-        return "es"
-    return None
+    found = _frames(head)
+    return found and found[0]
 
 
 def begin_of(head: bytes) -> int:
     """Where a stream's first whole frame begins. Left in, the half frame before it makes libVLC give up a relay."""
-    return (_found(head, _mpeg_frame_bytes) or 0) if demuxer_for(head) == "es" and not id3_bytes(head) else 0
+    found = _frames(head) if demuxer_for(head) == "es" and not id3_bytes(head) else None
+    return found[1] if found else 0
 
 
 _UNKNOWN = "not any sound format this node knows"
@@ -155,12 +167,13 @@ _TEXTS = (
     (b"<?xml", "an XML document"),
     (b"http://", "a list of addresses"),
     (b"https://", "a list of addresses"),
-    (b"{", "a JSON document"),
 )
+_JSON = re.compile(rb"\{\s*(\}\s*$|\"[^\x00-\x1f]+\"\s*:)")
+"""One brace is in the middle of any frame: what follows must be text as well."""
 _BINARIES = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "gzip data"),
+    (0, b"\x1f\x8b\x08", "gzip data"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (0, b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
@@ -182,4 +195,6 @@ def looks_like(head: bytes) -> str:
         if head.startswith(magic, offset):
             return name
     text = head[:256].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if _JSON.match(text):
+        return "a JSON document"
     return next((name for magic, name in _TEXTS if text.startswith(magic)), _UNKNOWN)
