@@ -6,13 +6,14 @@ are signed by `control`, delivered by mosquitto_pub, and what the node says is h
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,6 @@ from typing import Any, Protocol, Self
 
 import yaml
 
-from agent.console import SOCKET_NAME, ConsoleError, ask
 from agent.messages.commands import AnyCommand
 from control import keys as control_keys
 from control import orders
@@ -191,11 +191,10 @@ class Node:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """What still plays is stopped first: it would go on at the next start, in another's ears."""
-        if self.running:
-            with suppress(ConsoleError):
-                ask(self.folder / "runtime" / SOCKET_NAME, "amp-off", 2.0)
+        """Whoever comes after under this name begins anew: what was interrupted would go on in another's ears."""
         self.end()
+        for remembered in ("state", "runtime"):
+            shutil.rmtree(self.folder / remembered, ignore_errors=True)
 
     def start(self, *, wait: bool = True) -> None:
         """Start the process; return once it says that it is ready and the link is up."""
