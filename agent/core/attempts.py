@@ -237,6 +237,7 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         live_samples=0,
         from_s=0.0,
         pre_empted=False,
+        begun=False,
         interrupted=False,
         start_s=_next_start_s(turn, attempt, gap_s),
         not_before_s=turn.now.mono_s + gap_s,
@@ -268,7 +269,7 @@ def nothing_left(turn: Turn, attempt: Attempt, told: str) -> None:
         sounding_over(turn, attempt, Outcome("failed", Reason.RESTART, told))
     else:
         _release(turn, attempt)
-        anew = replace(item, from_s=0.0, start_s=None, interrupted=False)
+        anew = replace(item, from_s=0.0, start_s=None, begun=False, interrupted=False)
         _try(turn, replace(attempt, item=anew), item.source)
 
 

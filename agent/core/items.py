@@ -97,6 +97,8 @@ class Item:
     amplifier_on_s: float = 0.0
     replaces: frozenset[str] = frozenset()
     """Of `play.replaces` what its keys may end."""
+    begun: bool = False
+    """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False
     """The node went down while it sounded, and it has not sounded again since."""
     crashes: int = 0

@@ -80,12 +80,12 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    item, began = attempt.item, attempt.item.sounded == 0 and not attempt.item.interrupted
+    item = attempt.item
     round_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
     started_at = round_at if item.started_at is None else item.started_at
-    item = replace(item, started_at=started_at, interrupted=False)
-    set_attempt(turn, replace(attempt, item=item, moved_s=event.at_mono_s))
-    if began:
+    sounding = replace(item, started_at=started_at, begun=True, interrupted=False)
+    set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
+    if not item.begun:
         turn.commit(do.MarkStarted(item.play.item, started_at, item.round, round_at))
         turn.log(f"item {item.play.item}: sounding")
 

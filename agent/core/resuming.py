@@ -70,6 +70,8 @@ def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
         heard=total((*item.heard, so_far)),
         amplifier_on_s=item.amplifier_on_s + on_s,
         first=attempt is not None or item.pre_empted,
+        begun=item.begun,
+        interrupted=item.interrupted or (on_air and item.started_at is not None),
         at_risk=on_air and not state.stopping,
         crashes=item.crashes,
         not_before_s=None if item.not_before_s == float("-inf") else item.not_before_s,
@@ -120,7 +122,7 @@ def take_up(turn: Turn, item: Item, sounding_at: float | None = None) -> None:
     if begun is not None:
         item = _where_it_was(turn, item, begun)
     elif item.started_at is not None:
-        item = replace(item, interrupted=True, start_s=_start_s(item, sounding_at))
+        item = replace(item, begun=True, interrupted=True, start_s=_start_s(item, sounding_at))
     if item.crashes >= MAX_CRASHES:
         detail = f"the agent crashed {item.crashes} times when it was on the air or about to be"
         record(turn, item, Outcome("failed", Reason.CRASH, detail))
@@ -166,7 +168,8 @@ def _where_it_was(turn: Turn, item: Item, begun: Begun) -> Item:
         amplifier_on_s=begun.amplifier_on_s,
         pre_empted=begun.first and started_at is not None,
         crashes=begun.crashes + begun.at_risk,
-        interrupted=begun.at_risk and started_at is not None,
+        begun=begun.begun,
+        interrupted=begun.interrupted,
         not_before_s=float("-inf") if begun.not_before_s is None else begun.not_before_s,
         start_s=begun.start_s,
     )

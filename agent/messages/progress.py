@@ -13,11 +13,11 @@ from agent.messages.reports import PlayRecord
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """One order or slot that has begun: `round`, `source`, `sounded`, `from_s`, `live_samples` as in `core.items.Item`.
+    """One order or slot that has begun: `round`, `source`, `sounded`, `from_s`, `live_samples`, `begun` as its item's.
 
-    `first` if it goes on before all that waits; `at_risk` if it was about to sound or sounded, so that a crash may have
-    been its doing; `crashes` how many were before. `start_s` and `started_at` are Unix seconds, `not_before_s` is
-    CLOCK_BOOTTIME.
+    `interrupted` if it was on the air and had been heard, or was left so by the process before; `first` if it goes on
+    before all that waits; `at_risk` if it was about to sound or sounded, so that a crash may have been its doing;
+    `crashes` how many were before. `start_s` and `started_at` are Unix seconds, `not_before_s` is CLOCK_BOOTTIME.
     """
 
     item: str
@@ -31,6 +31,8 @@ class Begun(msgspec.Struct, frozen=True):
     heard: Loudness
     amplifier_on_s: float
     first: bool
+    begun: bool
+    interrupted: bool
     at_risk: bool
     crashes: int
     not_before_s: float | None

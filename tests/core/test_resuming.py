@@ -25,6 +25,12 @@ def told(pole: Pole) -> list[tuple[str, str, Reason | None]]:
     return [(each.item, each.result, each.reason) for each in pole.records]
 
 
+def begins(pole: Pole, item: str = "item-1") -> int:
+    """How often the store was told that a sounding of it began."""
+    writes = [write for _, commit in pole.of(do.Commit) if isinstance(commit, do.Commit) for write in commit.writes]
+    return sum(isinstance(write, do.MarkStarted) and write.item == item for write in writes)
+
+
 def decoded_from(pole: Pole) -> list[float]:
     return [effect.from_s for _, effect in pole.of(do.Decode) if isinstance(effect, do.Decode)]
 
@@ -114,6 +120,25 @@ class TestCrash:
         again = once.after_crash()
         again.run(60.0)
         assert decoded_from(again) == [7.0]
+
+    def test_one_that_was_killed_in_its_first_second_and_again_while_it_waited_is_said_to_begin_once(self) -> None:
+        """Nobody has heard it begin twice: it goes on from its beginning, which is all that is known of it."""
+        pole = sounding(for_s=0.4)
+        assert begins(pole) == 1
+        waiting = pole.after_crash()
+        waiting.order(play("alarm", kind=Kind.EMERGENCY))
+        waiting.run(5.0)
+        again = waiting.after_crash()
+        again.run(60.0)
+        assert begins(again) == 0
+        assert ("item-1", "played", None) in told(again)
+
+    def test_an_orderly_restart_is_an_interruption_too(self) -> None:
+        pole = sounding(resume=False)
+        pole.tell(ev.StopRequested("SIGTERM"))
+        again = pole.after_crash()
+        again.run(60.0)
+        assert told(again) == [("item-1", "failed", Reason.RESTART)]
 
     def test_an_item_that_is_not_to_resume_has_its_record(self) -> None:
         again = sounding(resume=False).after_crash()
