@@ -65,8 +65,14 @@ class Lives:
         self._random = random.Random(self.seed)
         self._campaign = f"{next(PREVIOUS_LIVES)}x{self.seed}"
 
+    def _be_known(self) -> None:
+        """Broker and node have met: before that the broker keeps no order for it."""
+        self.node.start()
+        self.node.end()
+
     def killed(self, times: int) -> None:
         """So many lives that end by SIGKILL; what the unit does afterwards (`amp-off`) is done."""
+        self._be_known()
         for _ in range(times):
             self._live()
             self.node.end(signal.SIGKILL)
@@ -76,6 +82,7 @@ class Lives:
     def cut_off(self, times: int, disk: Disk, runtime: Path) -> None:
         """So many lives that end by a power cut: what was not on the disk is gone, and memory with it."""
         self.power_failed = True
+        self._be_known()
         for _ in range(times):
             self._live()
             self.node.freeze()
