@@ -148,7 +148,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The edges of the node, built by `__main__` (or by a test)."""
+    """The edges of the node, built by `commands.run` (or by a test)."""
 
     clock: Clock
     carried_clock: CarriedClock

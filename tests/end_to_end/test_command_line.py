@@ -78,7 +78,7 @@ def test_verify_says_where_the_running_agent_judges_by_another_trust_document(st
 
 AS_NOBODY = """
 import os
-import agent.__main__
+import agent.__main__, agent.commands.amp_off  # while everything can be read
 if os.geteuid() == 0:  # who is not root already is held to the folder's rights
     os.setgroups([])
     os.setgid(65_534)

@@ -1,0 +1,166 @@
+"""`run`: be the node until told to stop. The composition root: the only place that builds the node's adapters."""
+
+import argparse
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from queue import SimpleQueue
+from zoneinfo import ZoneInfo
+
+from agent import RELEASED_AT_S, __version__
+from agent.carried import CarriedClock, CarriedProgress
+from agent.clock import Clock
+from agent.clock_chip import read_chip
+from agent.commands.amp_off import claim_of
+from agent.commands.files import addressee, load, node_key
+from agent.commands.places import socket_in
+from agent.config import Config
+from agent.console import Console
+from agent.core import node
+from agent.core.amplifier import AmplifierSettings
+from agent.decoders.demuxers import begin_of, demuxer_for
+from agent.fetch import Fetch
+from agent.gpio.claim import remember
+from agent.gpio_amp import GpioAmplifiers
+from agent.link import Link
+from agent.loop import Adapters, Loop
+from agent.messages import events as ev
+from agent.messages.rules import NO_RULES
+from agent.player import Player
+from agent.process import log_to_stderr, post_deaths, post_signals
+from agent.security import NodeKey, TrustStore
+from agent.sound_card import SoundCard
+from agent.speech import Synthesiser
+from agent.store import Store
+from agent.systemd import Systemd
+from agent.verification.judge import Judge, trust_in_force
+from agent.vitals import Vitals
+
+log = logging.getLogger("loa")
+
+Inbox = SimpleQueue[ev.Event]
+
+
+def arguments(_: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Whatever the loop ends with. Raises ConfigError, CommandError, OSError where it cannot begin."""
+    config, trust = load(options.config)
+    log_to_stderr()
+    for note in config.notes:  # what a technician should know of a file that is good
+        log.warning("%s: %s", options.config, note)
+    inbox: Inbox = SimpleQueue()
+    post_deaths(inbox.put)
+    post_signals(inbox.put)
+    with ExitStack() as open_adapters:
+        loop = _compose(config, trust, inbox, open_adapters)
+        return loop.run()
+
+
+def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack) -> Loop:
+    """Build the ring. Whatever was opened is closed in reverse order: the amplifiers, opened last, go off first."""
+    for folder in (config.storage.state, config.storage.runtime):
+        folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(config.storage.runtime)  # lgpio writes its pipes into the working directory
+    clock = Clock(always_trusted=config.clock.trust == "always")
+    key = node_key(config)
+    store = Store(path=config.storage.state / "loa.db", scratch=config.storage.runtime, post=inbox.put)
+    memory = store.load()
+    closing.callback(store.close)
+    judge = Judge(trust_in_force(trust, memory), addressee(config))
+    card = SoundCard(device=config.audio.device, post=inbox.put)
+    closing.callback(card.close)
+    player = Player(open_lane=card.lane, post=inbox.put)
+    closing.callback(player.close)
+    fetch = Fetch(
+        cache_dir=config.storage.state / "cache",
+        cache_max_bytes=config.storage.cache_max_mb * 1024 * 1024,
+        allow=config.sources.allow,
+        files=config.sources.files,
+        ca_file=config.sources.ca,
+        post=inbox.put,
+        format_of=demuxer_for,
+        begin_of=begin_of,
+    )
+    closing.callback(fetch.close)
+    speech = Synthesiser(
+        folder=config.storage.runtime / "speech", piper=config.speech.piper, voices=config.speech.voices, post=inbox.put
+    )
+    closing.callback(speech.close)
+    console = Console(path=socket_in(config.storage.runtime), post=inbox.put)
+    closing.callback(console.close)
+    link = _link(config, inbox)
+    closing.callback(link.close)
+    supervisor = Systemd(environment=os.environ)
+    closing.callback(supervisor.close)
+    claim = claim_of(config)
+    remember(config.storage.runtime, claim)
+    amplifiers = GpioAmplifiers(
+        lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
+    )
+    closing.callback(amplifiers.close)
+    carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
+    carried_progress = CarriedProgress(folder=config.storage.runtime)
+    inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
+    for found in (carried_clock.recall(), read_chip(config.clock.rtc) if config.clock.rtc else None):
+        if found is not None:  # the first that does not contradict the floor is believed
+            inbox.put(found)
+    return Loop(
+        state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
+        inbox=inbox,
+        adapters=Adapters(
+            clock=clock,
+            carried_clock=carried_clock,
+            carried_progress=carried_progress,
+            link=link,
+            store=store,
+            fetch=fetch,
+            speech=speech,
+            player=player,
+            card=card,
+            amplifiers=amplifiers,
+            supervisor=supervisor,
+            vitals=Vitals(disk=config.storage.state),
+            console=console,
+        ),
+        judge=judge,
+        seal=key.seal,
+    )
+
+
+def _link(config: Config, inbox: Inbox) -> Link:
+    return Link(
+        site=config.site,
+        node=config.node,
+        groups=config.groups,
+        brokers=tuple(broker.url for broker in config.mqtt.brokers),
+        ca=config.mqtt.ca,
+        certificate=config.mqtt.certificate,
+        key=config.mqtt.key,
+        version_5=config.mqtt.version == "5",
+        keepalive_s=config.mqtt.keepalive_s,
+        post=inbox.put,
+    )
+
+
+def _node_settings(config: Config, key: NodeKey) -> node.NodeSettings:
+    return node.NodeSettings(
+        node=config.node,
+        site=config.site,
+        boot=os.urandom(16).hex(),
+        version=__version__,
+        public=key.public_base64url,
+        zones={
+            zone.name: AmplifierSettings(zone.warm_up_ms, zone.linger_ms, zone.max_on_s, zone.min_off_ms)
+            for zone in config.amplifier
+        },
+        volume_percent=config.audio.volume_percent,
+        emergency_volume_percent=config.audio.emergency_volume_percent,
+        heartbeat_s=config.heartbeat_s,
+        zone=ZoneInfo(config.timezone),
+        rules=config.policy.rules if config.policy else NO_RULES,
+        start_offset_ms=config.audio.start_offset_ms,
+    )

@@ -1,0 +1,49 @@
+"""`verify`: one envelope in a file, judged by the numbered checks as the node would judge it."""
+
+import argparse
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from agent import RELEASED_AT_S
+from agent.clock import Clock
+from agent.commands.exits import DONE, REFUSED
+from agent.commands.files import addressee, load
+from agent.commands.places import ASK_TIMEOUT_S, socket_in
+from agent.console import ConsoleError, ask
+from agent.security import ClockView, explain
+
+MAX_FILE_BYTES: Final = 1 << 20
+"""Four times the largest envelope: more is a wrong file."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The envelope's file."""
+    parser.add_argument("file", metavar="FILE", help="the envelope; - for standard input")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints the checks and, last, `accepted` or the reason code. Raises ConfigError, OSError."""
+    config, trust = load(options.config)
+    if options.file == "-":
+        payload = sys.stdin.buffer.read(MAX_FILE_BYTES)
+    else:
+        payload = Path(options.file).read_bytes()[:MAX_FILE_BYTES]
+    now = Clock(always_trusted=config.clock.trust == "always").read()
+    view = ClockView(now.wall_s if now.synchronised else None, RELEASED_AT_S)
+    with suppress(ConsoleError):
+        running = _trust_told(ask(socket_in(config.storage.runtime), "status", ASK_TIMEOUT_S))
+        if running and running != trust.sha256:
+            told = f"the running agent judges by another trust document (SHA-256 {running}) than {config.trust}"
+            print(f"loa-agent: {told}: its verdict may differ", file=sys.stderr)
+    lines = explain(payload.strip(), retained=False, trust=trust, addressee=addressee(config), clock=view)
+    print("\n".join(lines))
+    return DONE if lines[-1] == "accepted" else REFUSED
+
+
+def _trust_told(status: bytes) -> str:
+    """The SHA-256 in the agent's answer to `status`, empty if it says none."""
+    found = re.search(rb"^trust: version \d+, SHA-256 ([0-9a-f]{64})$", status, re.MULTILINE)
+    return found[1].decode() if found else ""
