@@ -42,8 +42,8 @@ def main() -> int:
     since_s = boottime_s()
     failed: list[str] = []
     with Machine() as machine:
-        if "verify" in wanted:
-            verify.run()
+        if "verify" in wanted and not verify.run():
+            failed.append("verify")
         if "drift" in wanted:
             drift.run()
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:

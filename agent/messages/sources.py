@@ -56,6 +56,9 @@ class Builtin(Word, frozen=True):
     name: BuiltinName
 
 
+_KINDS = 4
+
+
 class Source(Word, frozen=True, omit_defaults=True):
     """Exactly one of the four; the member's name is the kind."""
 
@@ -65,7 +68,8 @@ class Source(Word, frozen=True, omit_defaults=True):
     builtin: Builtin | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        if sum(value is not UNSET for value in (self.file, self.relay, self.speech, self.builtin)) != 1:
+        absent = (self.file is UNSET) + (self.relay is UNSET) + (self.speech is UNSET) + (self.builtin is UNSET)
+        if absent != _KINDS - 1:
             raise ValueError("a source is exactly one of file, relay, speech, builtin")
 
     @property

@@ -21,7 +21,10 @@ DurationSeconds = Annotated[int, Meta(ge=1, le=14_400, description="Longest that
 Text200 = Annotated[str, Meta(max_length=200)]
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""All of Unicode's control characters (category Cc); `isprintable` is the quick answer for nearly every text."""
+"""All of Unicode's control characters (category Cc)."""
+_PLAIN = re.compile("[ -~\u00a0-\u02ff\u1e00-\u1eff]*")
+"""Latin letters, Vietnamese ones among them: composed and no controls in any order, which a test holds fast. Nearly
+every text is of these alone, and asking so takes a fifth of asking Unicode's tables twice."""
 
 
 def require_plain_text(name: str, text: str) -> None:
@@ -30,9 +33,11 @@ def require_plain_text(name: str, text: str) -> None:
     Raises:
         ValueError: it is not; the text names the member.
     """
+    if _PLAIN.fullmatch(text):
+        return
     if not unicodedata.is_normalized("NFC", text):
         raise ValueError(f"{name} must be Unicode NFC")
-    if not text.isprintable() and _CONTROLS.search(text):
+    if _CONTROLS.search(text):
         raise ValueError(f"{name} must hold no control characters")
 
 

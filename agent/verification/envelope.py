@@ -6,6 +6,7 @@ which key is said to have signed which bytes. Every field has one spelling, so t
 
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.messages.codec import WordError, decode_base64, parse_json
 from agent.messages.reasons import Reason
@@ -137,8 +138,11 @@ def encode_base64url(octets: bytes) -> bytes:
     return binascii.b2a_base64(octets, newline=False).rstrip(b"=").translate(bytes.maketrans(b"+/", b"-_"))
 
 
+@lru_cache(maxsize=64)
 def read_header(text: bytes, typ: str) -> str:
     """The `kid` of a protected header that is exactly `alg`, `kid` and `typ`, with the values this protocol has.
+
+    A key spells its header alike in each order: the last 64 that were good are not read again (a refusal is).
 
     Raises:
         RefusalError: `bad_header`, `wrong_alg`, `wrong_typ`.

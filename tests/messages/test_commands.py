@@ -5,6 +5,7 @@ import unicodedata
 
 import pytest
 
+from agent.messages import words
 from agent.messages.codec import WordError, convert, decode, encode
 from agent.messages.commands import (
     LARGE_COMMANDS,
@@ -197,3 +198,19 @@ def test_the_other_commands(word: type[AnyCommand], good: list[Members], bad: li
 def test_what_is_large_is_a_document() -> None:
     assert not LARGE_COMMANDS & NOT_YET_SUPPORTED
     assert {"set_trust", "set_schedule", "set_policy"} == LARGE_COMMANDS
+
+
+def test_what_passes_as_plain_latin_is_composed_and_without_controls_in_any_order() -> None:
+    """The quick answer for nearly every text must never differ from Unicode's own."""
+    plain = [chr(code) for code in range(sys.maxunicode + 1) if words._PLAIN.fullmatch(chr(code))]
+    assert {"đ", "ờ", "Ự", "-", "~", " "} <= set(plain)
+    assert [letter for letter in plain if unicodedata.category(letter) == "Cc" or unicodedata.combining(letter)] == []
+    for first in plain:
+        pairs = "".join(first + second for second in plain)
+        assert unicodedata.is_normalized("NFC", pairs)
+
+
+@pytest.mark.parametrize("text", ["e\u0302", "a\u0301", "tin\x85", "tin\u009f", "\x7f", "a\tb", "\u1100\u1161"])
+def test_what_is_not_composed_or_holds_a_control_is_refused_wherever_it_stands(text: str) -> None:
+    for title in (text, f"Nước lên {text}", f"{text} nhanh 漢字"):
+        refuses(title=title)
