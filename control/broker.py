@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from control.keys import require_private
 from control.problems import InputError, WorldError
 
 KEEPALIVE_S = 20
@@ -220,7 +221,7 @@ def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
     """TLS 1.2 or newer; our own authorities if given, the system's otherwise.
 
     Raises:
-        InputError: a file is missing or is not what it should be.
+        InputError: a file is missing or is not what it should be, or others may read the key.
     """
     if (certificate is None) != (key is None):
         raise InputError("--certificate and --key go together")
@@ -230,7 +231,8 @@ def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
         raise InputError(f"cannot use the authorities in {ca}: {error.strerror or error}") from None
     context.sslsocket_class = HandshakeSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
+    if certificate is not None and key is not None:
+        require_private(key)
         try:
             context.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:

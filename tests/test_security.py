@@ -20,6 +20,7 @@ from agent.messages.trust import Roots, TrustDocument, TrustedKey
 from agent.security import (
     CHECKS,
     Addressee,
+    ClockView,
     NodeKey,
     NodeKeyError,
     Refusal,
@@ -163,6 +164,14 @@ class TestTrustDocument:
 def test_every_key_pair_is_an_honest_point(seed: bytes) -> None:
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     TrustStore(of_keys(trusted(public=base64url(public).decode())), site=SITE)
+
+
+def test_a_clock_beyond_the_last_year_ends_keys_and_not_the_process() -> None:
+    """A `time` may be dated up to the last second of 9999, and then the node's clock goes on."""
+    for clock in (ClockView(253_402_300_799 + 60.0, NOW), ClockView(None, 253_402_300_799 + 60)):
+        found = verify(COMPACT, retained=False, trust=POLE.trust, addressee=HERE, clock=clock)
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.KEY_NOT_VALID
 
 
 class TestStored:

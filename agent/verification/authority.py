@@ -28,7 +28,7 @@ from agent.messages.commands import (
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.trust import Permission, TrustDocument, TrustedKey
-from agent.messages.words import Kind
+from agent.messages.words import LAST_SECOND, Kind
 from agent.verification.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
 
 MAX_AHEAD_S = 300
@@ -144,7 +144,7 @@ def count_keys(claims: Claims, keys: Collection[TrustedKey], trust: TrustDocumen
 
 def _is_in_force(key: TrustedKey, clock: ClockView) -> bool:
     """Now, as far as the node can say: a floor proves that a window has ended, never that it has not begun."""
-    at_least = datetime.fromtimestamp(clock.at_least_s, UTC)
+    at_least = datetime.fromtimestamp(min(clock.at_least_s, LAST_SECOND), UTC)  # a calendar ends, a clock does not
     return at_least <= key.valid_until and (clock.trusted_s is None or key.valid_from <= at_least)
 
 

@@ -338,6 +338,17 @@ def test_over_tls_with_certificates_and_without_trust_not_at_all(
     assert without.stderr.count("\n") == 1
 
 
+def test_a_tls_key_that_others_may_read_is_refused_with_what_mends_it(
+    broker: Broker, authority: Authority, folder: Path
+) -> None:
+    control = authority.client("control-open")
+    control.key.chmod(0o644)
+    sending = ("stop", "--all", "--reason", "x", "--to", "site:empty", "--broker", broker.url)
+    files = ("--ca", str(authority.ca), "--certificate", str(control.certificate), "--key", str(control.key))
+    refused = loactl(folder, *sending, *files)
+    assert (refused.exit_code, f"chmod 600 {control.key}" in refused.stderr) == (2, True)
+
+
 def test_watch_once_prints_the_table_or_lines(broker: Broker, folder: Path) -> None:
     with node(broker, folder) as pole:
         pole.says("state", state(NODE, public=pole.public), retain=True)
