@@ -33,7 +33,11 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is known of one node. None: nobody has said. `heartbeat_at` is by the watcher's monotonic clock."""
+    """What is known of one node. None: nobody has said.
+
+    `seen_at` (first of all), `heartbeat_at` and `status_at` (proven by the enrolled key) are by the watcher's monotonic
+    clock.
+    """
 
     name: str
     key: KeyState = KeyState.UNKNOWN
@@ -50,7 +54,10 @@ class Node:
     muted: bool = False
     outbox: int | None = None
     faults: tuple[str, ...] = ()
+    seen_at: float = 0.0
     heartbeat_at: float | None = None
+    status_at: float | None = None
+    key_ends: str = ""
     last_report: str = ""
     last_proof: Proof = Proof.KEY_UNKNOWN
     ledger: Ledger = field(default_factory=Ledger)
@@ -85,7 +92,7 @@ def fold(fleet: Fleet, sighting: Sighting, now: float) -> Fleet:
     if node is None:
         if fleet.count >= MAX_NODES:
             return replace(fleet, untold=fleet.untold + 1)
-        node = Node(sighting.node, public=fleet.enrolled.get(sighting.node, ""))
+        node = Node(sighting.node, seen_at=now, public=fleet.enrolled.get(sighting.node, ""))
         fleet = replace(fleet, count=fleet.count + 1)
     changed = {**shard, sighting.node: _after(node, sighting, now, sighting.node in fleet.enrolled)}
     return replace(fleet, shards=(*fleet.shards[:index], changed, *fleet.shards[index + 1 :]))
@@ -104,7 +111,7 @@ def _after(node: Node, sighting: Sighting, now: float, enrolled: bool) -> Node:
         case StateSeen(state=state):
             return _after_state(node, state)
         case ReportSeen():
-            return _after_report(node, sighting)
+            return _after_report(node, sighting, now)
         case Unreadable():
             return _after_unreadable(node, sighting)
 
@@ -130,6 +137,8 @@ def _after_state(node: Node, state: State) -> Node:
     if not state.online and node.online and (state.boot != node.boot or state.link < node.link):
         return node  # the last will of a connection that is not the newest
     node = replace(node, online=state.online, boot=state.boot, link=state.link)
+    if state.online:
+        node = replace(node, key_ends=state.key_ends[:MAX_TOLD] if isinstance(state.key_ends, str) else "")
     if isinstance(state.clock, ClockSeen):
         node = replace(node, clock=state.clock.trusted, evidence=state.clock.evidence[:MAX_WORD])
     if not isinstance(state.public, str):
@@ -140,13 +149,15 @@ def _after_state(node: Node, state: State) -> Node:
     return node if state.public == node.public else replace(node, key=KeyState.CHANGED)
 
 
-def _after_report(node: Node, sighting: ReportSeen) -> Node:
+def _after_report(node: Node, sighting: ReportSeen, now: float) -> Node:
     claims = sighting.claims
     ledger, entry = entered(node.ledger, boot=claims.boot, seq=claims.seq, iat=claims.iat)
     if entry is Entry.COPY:
         return node
     report = claims.report
     node = replace(node, ledger=ledger, last_report=told(report), last_proof=sighting.proof)
+    if isinstance(report, Status) and sighting.proof is Proof.VERIFIED:
+        return replace(node, status_at=now)
     return replace(node, alarm=told(report)) if isinstance(report, Alarm) else node
 
 

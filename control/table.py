@@ -19,6 +19,9 @@ from control.sightings import Proof
 HEARTBEAT_LATE_S = 180.0
 """Three heartbeats at the default of 60 s."""
 
+STATUS_LATE_S = 6 * 3_600 + 1_800
+"""A node tells its status, signed, every six hours: half an hour more, and somebody keeps its news from us."""
+
 NO_TROUBLE = 9
 SERIOUS = 3
 """Up to this rank a node is counted as one to look at: offline and silent are the last of them."""
@@ -55,6 +58,12 @@ def _is_silent(node: Node, now: float) -> bool:
     return node.online is not False and node.heartbeat_at is not None and now - node.heartbeat_at > HEARTBEAT_LATE_S
 
 
+def _is_frozen(node: Node, now: float) -> bool:
+    """Its hints come, its proofs do not."""
+    since = node.seen_at if node.status_at is None else node.status_at
+    return node.key is KeyState.ENROLLED and node.online is not False and now - since > STATUS_LATE_S
+
+
 SIGNS = (
     Sign(0, lambda node, _: node.key is KeyState.CHANGED, lambda _: "KEY CHANGED"),
     Sign(0, lambda node, _: node.forged, lambda node: f"FORGED x{node.forged}"),
@@ -62,10 +71,12 @@ SIGNS = (
     Sign(1, lambda node, _: node.ledger.lost, lambda node: f"{node.ledger.lost} reports lost"),
     Sign(2, lambda node, _: node.alarm, lambda node: plain(node.alarm)),
     Sign(2, lambda node, _: node.faults, lambda node: " and ".join(f"{fault} fails" for fault in node.faults)),
+    Sign(2, _is_frozen, lambda _: "no signed status"),
     Sign(3, lambda node, _: node.online is False, lambda _: "offline"),
     Sign(3, _is_silent, lambda _: "silent"),
     Sign(4, lambda node, _: node.key is KeyState.UNKNOWN, lambda _: "key not enrolled"),
     Sign(5, lambda node, _: node.clock is False, lambda _: "clock not trusted"),
+    Sign(6, lambda node, _: node.key_ends, lambda node: f"keys end soon: {plain(node.key_ends)}"),
     Sign(6, lambda node, _: node.unreadable, lambda node: f"{node.unreadable} unreadable"),
 )
 """All signs of trouble, worst first."""

@@ -59,9 +59,13 @@ def publish_state(turn: Turn, *, online: bool = True) -> None:
 
 
 def _key_ends(turn: Turn) -> str | UnsetType:
-    """The keys that may order something and end soon, or have ended: somebody must renew or retire them."""
-    keys = turn.state.trust.document.keys
-    soon = [key.kid for key in keys if key.may and key.valid_until.timestamp() - turn.wall_s < KEY_END_WARNING_S]
+    """The keys that may do something and end soon, or have ended: somebody must renew or retire them.
+
+    The roots among them: `set_trust` asks no date of theirs, but a `time` does.
+    """
+    document = turn.state.trust.document
+    used = [key for key in document.keys if key.may or key.kid in document.roots.kids]
+    soon = [key.kid for key in used if key.valid_until.timestamp() - turn.wall_s < KEY_END_WARNING_S]
     return ", ".join(soon)[:200] if soon else UNSET
 
 

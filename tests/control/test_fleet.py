@@ -15,6 +15,17 @@ NODE = "hoang-dao/hd-03"
 TOPIC = "loa/v1/hoang-dao/node/hd-03"
 KEY = new_key()
 ENROLLED = {NODE: public_of(KEY)}
+STATUS = {
+    "type": "status",
+    "agent_version": "1",
+    "trust_version": 1,
+    "trust_sha256": "0" * 64,
+    "volume_percent": 80,
+    "muted": False,
+    "clock": {"trusted": True, "evidence": "kernel", "floor": 1},
+    "playing": None,
+    "waiting": 0,
+}
 OUTCOME = {"type": "command_outcome", "iss": "op", "jti": "j" * 16, "outcome": "accepted", "reason": None}
 ALARM = {"type": "alarm", "what": "stall", "detail": "no sound", "count": 3}
 RECORD = {
@@ -191,6 +202,27 @@ def test_what_fails_on_a_node_is_shown_until_a_heartbeat_no_longer_says_it() -> 
     fleet = after(("heartbeat", heartbeat(faults=["disk", "card"])))
     assert words(the_node(fleet)) == ("disk fails and card fails",)
     assert words(the_node(after(("heartbeat", heartbeat()), fleet=fleet))) == ()
+
+
+def test_a_node_whose_proofs_stay_away_while_its_hints_come_is_told() -> None:
+    """Freeze: a hostile broker withholds the news, and writes heartbeats itself."""
+    late_s = 6.6 * 3_600
+    fleet = after(("state", state(NODE, public=public_of(KEY))))
+    assert "no signed status" not in trouble(the_node(fleet), late_s - 3_600)
+    assert "no signed status" in trouble(the_node(fleet), late_s)
+    proven = after(("heartbeat", heartbeat()), ("report", report(1, STATUS)), fleet=fleet)
+    assert the_node(proven).status_at == 1.0
+    assert "no signed status" in trouble(the_node(proven), late_s + 1.0)
+    assert "no signed status" not in trouble(the_node(proven), late_s - 3_600.0)
+    stranger = after(("report", report(1, STATUS)), enrolled={})
+    assert the_node(stranger).status_at is None
+    assert trouble(the_node(stranger), 2 * late_s) == ("key not enrolled",)
+
+
+def test_keys_that_end_soon_are_told_until_they_are_renewed() -> None:
+    fleet = after(("state", state(NODE, public=public_of(KEY), key_ends="hd-operator")))
+    assert words(the_node(fleet)) == ("keys end soon: hd-operator",)
+    assert words(the_node(after(("state", state(NODE, public=public_of(KEY))), fleet=fleet))) == ()
 
 
 def test_the_table_shows_trouble_first_and_no_more_rows_than_fit() -> None:

@@ -250,6 +250,15 @@ def test_state_warns_sixty_days_before_a_key_ends_also_where_the_link_stays_up()
     assert claims_of(last.payload)["key_ends"] == OPERATOR.kid
 
 
+def test_state_warns_of_roots_that_end_as_well() -> None:
+    """A root that has ended can no longer tell the time."""
+    ends = datetime.fromtimestamp(NOW, UTC) + timedelta(days=30)
+    pole = started(before=trust(1, OPERATOR, roots=(replace(A, valid_until=ends),)))
+    pole.run(1.0)
+    [first, *_] = [each for _, each in pole.of(do.PublishState) if isinstance(each, do.PublishState)]
+    assert claims_of(first.payload)["key_ends"] == A.kid
+
+
 def test_a_document_of_other_roots_than_the_threshold_is_reported_refused() -> None:
     before = trust(1, OPERATOR, roots=(A, B), threshold=2)
     pole = started(before=before)
