@@ -21,6 +21,7 @@ from tests.signing import (
     PAPER_ROOT,
     RETIRED,
     ROOT,
+    ROOTS,
     SITE,
     STRANGER,
     Key,
@@ -36,8 +37,10 @@ from tests.signing import (
 REPORT_KEY = NodeKey.generate()
 """A node's own key: its reports must not be orders, nor orders its reports."""
 
-TRUST_NOW = document()
-"""In force on the fuzzed node: one root of two suffices."""
+TRUST_NOW = document(
+    *ALL_KEYS, roots=Roots(2, (ROOT.kid, PAPER_ROOT.kid)), approvals={"play.emergency": 2, "volume": 1}
+)
+"""In force on the fuzzed node: both roots are needed, and two officers for an emergency."""
 
 
 def following(**changes: object) -> TrustDocument:
@@ -48,7 +51,9 @@ def following(**changes: object) -> TrustDocument:
 
 NEXT = following()
 NEW_ROOT = replace(ROOT, kid="hd-root-new")
-REPLACED = following(keys=(OPERATOR.trusted(), NEW_ROOT.trusted()), roots=Roots(1, (NEW_ROOT.kid,)))
+REPLACED = following(
+    keys=(OPERATOR.trusted(), NEW_ROOT.trusted()), roots=Roots(1, (NEW_ROOT.kid,)), approvals={"stop": 1}
+)
 
 SLOT: dict[str, object] = {
     "id": "thoi-su-sang",
@@ -73,6 +78,8 @@ COMMANDS: tuple[dict[str, object], ...] = (
     {"type": "set_volume", "percent": 30},
     {"type": "set_mute", "muted": True},
     {"type": "report_now"},
+    {"type": "order", "items": ["tin-1", "tin-2"]},
+    {"type": "prefetch", "sources": [{"relay": {"uri": "https://stream.vov.example/vov1"}}], "pin": True},
     {"type": "time", "nonce": "0f" * 16},
     {"type": "set_trust", "trust": json.loads(encode(NEXT))},
     {"type": "set_trust", "trust": json.loads(encode(REPLACED))},
@@ -98,7 +105,7 @@ SIGNERS: tuple[tuple[Key, ...], ...] = (
     (CHAIR, DEFENCE),
     (ROOT, PAPER_ROOT),
     (OPERATOR, STRANGER),
-    (ROOT, NEW_ROOT),
+    (ROOT, PAPER_ROOT, NEW_ROOT),
     (RETIRED,),
     (EXPIRED,),
     (OPERATOR, CHAIR, DEFENCE, RETIRED, EXPIRED, ROOT, PAPER_ROOT, STRANGER),
@@ -108,11 +115,12 @@ SIGNERS: tuple[tuple[Key, ...], ...] = (
 
 def orders() -> tuple[bytes, ...]:
     """Signed envelopes: most are obeyed, some are good orders to others, of another time, or by who may not."""
-    named = [order(command, *keys) for command in COMMANDS for keys in ((OPERATOR,), (CHAIR, DEFENCE), (ROOT,))]
+    named = [order(command, *keys) for command in COMMANDS for keys in ((OPERATOR,), (CHAIR, DEFENCE), ROOTS)]
     return (
         *named,
         *(order(play(), *keys) for keys in SIGNERS),
-        order(COMMANDS[13], ROOT, NEW_ROOT),
+        order({"type": "set_trust", "trust": json.loads(encode(REPLACED))}, *ROOTS, NEW_ROOT),
+        order({"type": "set_trust", "trust": json.loads(encode(REPLACED))}, ROOT, NEW_ROOT),
         order(play(), aud=["site:xa-khac"]),
         order(play(), aud=[f"site:{SITE}", "group:xa-khac/thon-2"]),
         order(play(), iat=NOW - 90_000, exp=NOW - 80_000),
@@ -159,7 +167,7 @@ ENVELOPES = (*ORDERS, REPORT, b"", b"a.b.c", b"{}")
 CLAIMS = tuple(
     bytes([number]) + compact_json(claims(command, iss=SIGNERS[number & 127][0].authority))
     for command in COMMANDS
-    for number in (0, 1, 2, 3, 6, 128, 130)
+    for number in (0, 1, 2, 3, 4, 6, 7, 8, 128, 131, 132)
 )
 """A byte that chooses from `SIGNERS`, its highest bit a node without the time; then a payload."""
 DOCUMENTS = tuple(

@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["agent"], enable_loader_override=False)
     from fuzz.targets import Target, targets
 
 WARM_UP_CASES = 2_000
-"""Cases until caches, interned strings and the fuzzer's own tables have their size."""
+"""Cases until caches, interned strings and the fuzzer's own tables have their size; of a short run, a quarter."""
 CASE_TIMEOUT_S = 120
 """A case that takes longer hangs, also on a machine that stands still for a while."""
 MEMORY_LIMIT_MB = 1_024
@@ -48,7 +48,7 @@ class Run:
         """One case; what it raises is a finding, and atheris's affair."""
         self._target.ask(data)
         self._cases += 1
-        if self._cases == min(WARM_UP_CASES, self._runs):
+        if self._cases == min(WARM_UP_CASES, max(1, self._runs // 4)):
             self._warm_kib = resident_kib()
         if self._cases >= self._runs or (self._cases % 64 == 0 and time.monotonic() > self._until_s):
             self._end()

@@ -19,12 +19,19 @@ from tests.signing import ALL_KEYS, HERE, SITE
 DAY_S = 86_400
 AUTHORITIES = {key.kid: key.authority for key in (*ALL_KEYS, material.NEW_ROOT)}
 PERMISSIONS = {key.kid: frozenset(key.may) for key in ALL_KEYS}
+CEILINGS_PERCENT = {key.kid: key.max_volume_percent for key in ALL_KEYS}
+WINDOWS_S = {key.kid: (key.valid_from.timestamp(), key.valid_until.timestamp()) for key in ALL_KEYS}
 ROOTS = frozenset(material.TRUST_NOW.roots.kids)
+ROOTS_NEEDED = 2
+OFFICERS_NEEDED = {"play.emergency": 2}
+"""As the document in force asks; written down anew."""
 LIFETIMES_S = {
     "play": DAY_S,
     "stop": DAY_S,
     "time": DAY_S,
     "report_now": DAY_S,
+    "order": DAY_S,
+    "prefetch": 7 * DAY_S,
     "set_volume": 7 * DAY_S,
     "set_mute": 7 * DAY_S,
     "set_schedule": 30 * DAY_S,
@@ -35,6 +42,8 @@ NEEDS = {
     "set_volume": "volume",
     "set_mute": "volume",
     "time": "time",
+    "order": "play.priority",
+    "prefetch": "prefetch",
     "set_schedule": "schedule",
     "set_policy": "policy",
 }
@@ -70,6 +79,7 @@ def keeps_bounds(found: VerifiedCommand, payload: bytes, kids: frozenset[str], c
     require(convert(parse_json(encode(found.command)), type(found.command)) == found.command, "it goes round")
     if isinstance(found.command, SetTrust):
         require(set(found.kids) <= ROOTS, "a trust document comes from the roots")
+        require(len(set(found.kids)) >= ROOTS_NEEDED, "and from as many as are asked")
         require(found.command.trust.version == material.TRUST_NOW.version + 1, "versions go up by one")
         is_fit(found.command.trust)
         return
@@ -81,7 +91,12 @@ def keeps_bounds(found: VerifiedCommand, payload: bytes, kids: frozenset[str], c
         at_once = clock.trusted_s is not None or obeyed_without_clock(found.command)
         require(clock.trusted_s is not None or at_once == _is_quiet(name, claims["command"]), "sound waits for a clock")
         _is_permitted(found, name)
-    require(not rooted or (name == "time" and kids & ROOTS), "roots do nothing but trust and time")
+        _is_approved(found)
+        require(all(_in_force(kid, found.iat, clock) for kid in found.kids), "each counted key is in force")
+    require(not rooted or name == "time", "roots do nothing but trust and time")
+    require(not rooted or len(set(found.kids) & ROOTS) >= ROOTS_NEEDED, "as many roots as are asked")
+    ceiling = min(CEILINGS_PERCENT[kid] for kid in found.kids)
+    require(found.max_volume_percent <= ceiling, "it is no louder than the quietest key that counts")
     _has_bounds(found.command, found.iat)
 
 
@@ -105,6 +120,20 @@ def _is_permitted(found: VerifiedCommand, name: str) -> None:
     if name in NEEDS:
         require(all(NEEDS[name] in each for each in held), "each counted key may order this")
     require(found.may <= frozenset().union(*held), "nothing is granted that no key holds")
+
+
+def _is_approved(found: VerifiedCommand) -> None:
+    for permission, asked in OFFICERS_NEEDED.items():
+        officers = sum(permission in PERMISSIONS[kid] for kid in found.kids)
+        require(permission not in found.may or officers >= asked, "as many officers as are asked grant it")
+        needed = isinstance(found.command, Play) and f"play.{found.command.kind}" == permission
+        require(not needed or officers >= asked, "as many officers as are asked order it")
+
+
+def _in_force(kid: str, iat: int, clock: ClockView) -> bool:
+    begins_s, ends_s = WINDOWS_S[kid]
+    begun = clock.trusted_s is None or begins_s <= clock.trusted_s
+    return begins_s <= iat <= ends_s and clock.at_least_s <= ends_s and begun
 
 
 def _has_bounds(command: AnyCommand, iat: int) -> None:

@@ -290,10 +290,10 @@ def targets(folder: Path) -> dict[str, Target]:
     make_folder(folder)
     bend_envelope = partial(Bender.envelope, others=material.ENVELOPES)
     table = (
-        Target("envelope", 600, material.ENVELOPES, bend_envelope, judge_envelope),
-        Target("command", 230, material.CLAIMS, Bender.chosen, judge_command),
-        Target("trust", 168, material.DOCUMENTS, Bender.json, take_document),
-        Target("trust-file", 1, material.TRUST_FILES, Bender.yaml, partial(read_trust_file, folder=folder), 4_096),
-        Target("config", 1, material.NODE_FILES, Bender.yaml, partial(read_node_file, folder=folder), 2_048),
+        Target("envelope", 580, material.ENVELOPES, bend_envelope, judge_envelope),
+        Target("command", 220, material.CLAIMS, Bender.chosen, judge_command),
+        Target("trust", 160, material.DOCUMENTS, Bender.json, take_document),
+        Target("trust-file", 20, material.TRUST_FILES, Bender.yaml, partial(read_trust_file, folder=folder), 4_096),
+        Target("config", 20, material.NODE_FILES, Bender.yaml, partial(read_node_file, folder=folder), 2_048),
     )
     return {target.name: target for target in table}

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from agent.messages.codec import encode
 from agent.messages.commands import VerifiedCommand
+from agent.messages.trust import Roots
+from agent.security import TrustStore
+from agent.verification.authority import _SUPPORTED
 from agent.verification.checks import CHECKS, Case, Refusal, examine
 from fuzz import material
 from fuzz.mutation import Bender
@@ -23,8 +28,9 @@ from fuzz.targets import (
     take_document,
     targets,
 )
-from tests.signing import HERE, OPERATOR, Pole, claims, compact_json, order, play
+from tests.signing import HERE, OPERATOR, SITE, Pole, claims, compact_json, order, play
 
+FAR_AHEAD = datetime(2099, 1, 1, tzinfo=UTC)
 CREDULOUS = Keys(TRUST, Consenting)
 """A node that believes every signature."""
 
@@ -40,7 +46,7 @@ def bent(name: str, count: int, folder: Path) -> list[bytes]:
 @pytest.mark.parametrize("name", ["envelope", "command", "trust", "trust-file", "config"])
 def test_what_is_honest_and_what_is_bent_keeps_every_promise(name: str, tmp_path: Path) -> None:
     target = targets(tmp_path)[name]
-    cases = [*target.seeds, *bent(name, 300 if target.share > 1 else 20, tmp_path)]
+    cases = [*target.seeds, *bent(name, 300 if target.share > 20 else 40, tmp_path)]
     for case in cases:
         target.ask(case)
     assert len(set(cases)) > len(target.seeds) + 10, "bending bends"
@@ -51,7 +57,7 @@ def test_honest_orders_are_obeyed_under_ideal_signatures_as_under_real_ones() ->
     obeyed = 0
     for envelope in material.ORDERS:
         case = Case(envelope, retained=False, trust=IDEAL, addressee=HERE, clock=Pole().clock)
-        found, real = examine(case, CHECKS), Pole().hears(envelope)
+        found, real = examine(case, CHECKS), Pole(trust=TRUST).hears(envelope)
         assert found == real
         obeyed += isinstance(found, VerifiedCommand)
     assert obeyed > 20
@@ -99,6 +105,55 @@ def test_a_judge_without_dates_is_found_out() -> None:
     judge_command(case)
     with pytest.raises(BrokenPromiseError, match="live too long"):
         judge_command(case, _forgetting(12))
+
+
+OF_OFFICERS = 3
+OF_ROOTS = 4
+EXPIRED = 8
+"""Places in `material.SIGNERS`."""
+
+
+@pytest.mark.parametrize(
+    ("case", "alter", "promise"),
+    [
+        (
+            bytes([1]) + compact_json(claims(play(kind="emergency"), iss="commune chair")),
+            {"approvals": {}},
+            "as many officers as are asked",
+        ),
+        (
+            bytes([2]) + compact_json(claims({"type": "time", "nonce": "0f" * 16}, iss="root")),
+            {"roots": Roots(1, ("hd-root", "hd-root-paper"))},
+            "as many roots as are asked",
+        ),
+        (
+            bytes([EXPIRED]) + compact_json(claims(play())),
+            {"keys": tuple(structs.replace(key, valid_until=FAR_AHEAD) for key in material.TRUST_NOW.keys)},
+            "is in force",
+        ),
+        (
+            bytes([0]) + compact_json(claims(play())),
+            {"keys": tuple(structs.replace(key, max_volume_percent=100) for key in material.TRUST_NOW.keys)},
+            "no louder",
+        ),
+    ],
+    ids=["approvals", "threshold", "windows", "ceilings"],
+)
+def test_a_judge_that_takes_the_document_lightly_is_found_out(
+    case: bytes, alter: dict[str, object], promise: str
+) -> None:
+    lenient = TrustStore(structs.replace(material.TRUST_NOW, **alter), site=SITE)
+
+    def ask(asked: Case) -> VerifiedCommand | Refusal:
+        return examine(replace(asked, trust=Keys(lenient, Consenting)), CHECKS)
+
+    judge_command(case)
+    with pytest.raises(BrokenPromiseError, match=promise):
+        judge_command(case, ask)
+
+
+def test_every_word_that_a_node_takes_is_bent() -> None:
+    assert {str(each["type"]) for each in material.COMMANDS} == set(_SUPPORTED)
 
 
 def _generous(case: Case) -> VerifiedCommand | Refusal:
