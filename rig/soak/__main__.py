@@ -1,0 +1,34 @@
+"""`python -m rig.soak PART`: 1 where a bound is missed."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rig.soak import relay
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def main() -> int:
+    """One part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = parser.add_subparsers(dest="part", required=True)
+    one = parts.add_parser("relay", help="one relay for hours")
+    one.add_argument("--seconds", type=float, default=7_200.0, help="measured, after the warm-up")
+    one.add_argument("--warm-up", type=float, default=300.0, help="seconds before")
+    one.add_argument("--hls", action="store_true", help="HLS instead of Icecast")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="loa-soak-") as folder:
+        found = relay.run(
+            Path(folder), seconds=arguments.seconds, warm_s=arguments.warm_up, hls=arguments.hls, say=_say
+        )
+    print(found)
+    return 1 if found.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
