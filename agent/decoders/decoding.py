@@ -48,6 +48,7 @@ _INSTANCE_OPTIONS = (
     "--no-sub-autodetect-file",
     "--no-audio-time-stretch",
 )
+_EventCb = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _MEDIA_OPTIONS = (
     f":file-caching={CACHING_MS}",
     f":live-caching={CACHING_MS}",
@@ -195,9 +196,11 @@ class Decoding:
         )
         self._player.audio_set_callbacks(*self._callbacks, None)
         self._player.audio_set_format("S16N", RATE_HZ, 1)
-        self._events = self._player.event_manager()
-        for kind in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
-            self._events.event_attach(getattr(vlc.EventType, kind), self._ended)
+        self._ended_callback = _EventCb(self._ended)
+        # Not `MediaPlayer.event_manager()`: python-vlc keeps what that has returned, and the player with it, for ever.
+        events = vlc.libvlc_media_player_event_manager(self._player)
+        for kind in (vlc.EventType.MediaPlayerEndReached, vlc.EventType.MediaPlayerEncounteredError):
+            vlc.libvlc_event_attach(events, kind.value, self._ended_callback, None)
 
     def play(self) -> None:
         """Begin."""
@@ -228,6 +231,7 @@ class Decoding:
             self._media.release()
             os.close(self._fd)
             self._fd = -1
+            self._callbacks, self._ended_callback, self._flac = (), None, None  # each holds this object: a circle
 
     def _tell_lost(self) -> None:
         """Say what libVLC threw away because this process came too late: there is no other trace of it."""
@@ -252,7 +256,7 @@ class Decoding:
         if self._is_file:  # a chained relay drains between its parts; its end may be told some 1.5 s later, by `over`
             self.lane.end()
 
-    def _ended(self, _event: object) -> None:
+    def _ended(self, _event: object, _data: object) -> None:
         self._over()
 
 

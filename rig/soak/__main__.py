@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rig.soak import relay
+from rig.soak import plays, relay
 
 
 def _say(text: str) -> None:
@@ -21,11 +21,17 @@ def main() -> int:
     one.add_argument("--seconds", type=float, default=7_200.0, help="measured, after the warm-up")
     one.add_argument("--warm-up", type=float, default=300.0, help="seconds before")
     one.add_argument("--hls", action="store_true", help="HLS instead of Icecast")
+    one = parts.add_parser("plays", help="short items, thousands")
+    one.add_argument("--items", type=int, default=20_000)
+    one.add_argument("--fill", type=int, default=10_500, help="orders remembered before the measuring begins")
+    one.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="loa-soak-") as folder:
-        found = relay.run(
-            Path(folder), seconds=arguments.seconds, warm_s=arguments.warm_up, hls=arguments.hls, say=_say
-        )
+    with tempfile.TemporaryDirectory(prefix="loa-soak-") as name:
+        folder = Path(name)
+        if arguments.part == "relay":
+            found = relay.run(folder, seconds=arguments.seconds, warm_s=arguments.warm_up, hls=arguments.hls, say=_say)
+        else:
+            found = plays.run(folder, plays=arguments.items, fill=arguments.fill, seed=arguments.seed, say=_say)
     print(found)
     return 1 if found.missed else 0
 
