@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rig.soak import plays, relay
+from rig.soak import fleet, plays, relay
 
 
 def _say(text: str) -> None:
@@ -25,15 +25,22 @@ def main() -> int:
     one.add_argument("--items", type=int, default=20_000)
     one.add_argument("--fill", type=int, default=10_500, help="orders remembered before the measuring begins")
     one.add_argument("--seed", type=int, default=1)
+    one = parts.add_parser("fleet", help="a thousand nodes whose broker is restarted")
+    one.add_argument("--nodes", type=int, default=1_000)
+    one.add_argument("--down", type=float, nargs="+", default=[0.0, 15.0], help="seconds, one restart each")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="loa-soak-") as name:
         folder = Path(name)
-        if arguments.part == "relay":
-            found = relay.run(folder, seconds=arguments.seconds, warm_s=arguments.warm_up, hls=arguments.hls, say=_say)
+        if arguments.part == "fleet":
+            found = fleet.run(folder, nodes=arguments.nodes, down_s=tuple(arguments.down), say=_say)
+        elif arguments.part == "relay":
+            found = [
+                relay.run(folder, seconds=arguments.seconds, warm_s=arguments.warm_up, hls=arguments.hls, say=_say)
+            ]
         else:
-            found = plays.run(folder, plays=arguments.items, fill=arguments.fill, seed=arguments.seed, say=_say)
-    print(found)
-    return 1 if found.missed else 0
+            found = [plays.run(folder, plays=arguments.items, fill=arguments.fill, seed=arguments.seed, say=_say)]
+    print(*found, sep="\n")
+    return 1 if any(each.missed for each in found) else 0
 
 
 if __name__ == "__main__":

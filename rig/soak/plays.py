@@ -20,7 +20,7 @@ from rig.soak.findings import Findings
 from rig.soak.resources import COUNTED, Resources
 from rig.soak.tally import Tally
 from rig.soak.wishes import Wish, Wishes
-from rig.sound import Daemon, wait_until
+from rig.sound import Daemon
 from rig.village import Node, Station, command_topic
 from rig.web import WebServer
 
@@ -94,7 +94,9 @@ def run(folder: Path, *, plays: int, fill: int, seed: int, say: Said) -> Finding
         began_s = time.monotonic()
         while len(this.given) < fill:
             this.order(this.wishes.settings(min(FILL_AT_ONCE, fill - len(this.given))))
-        say(f"{fill} settings in {time.monotonic() - began_s:.0f} s{'; ' if tally.wrong else ''}{tally.wrong[:3] or ''}")
+        say(
+            f"{fill} settings in {time.monotonic() - began_s:.0f} s{'; ' if tally.wrong else ''}{tally.wrong[:3] or ''}"
+        )
         warm, later = [this.batch(None)], []
         while len(warm) < WARM_BATCHES:
             warm.append(this.batch(warm[0]))
