@@ -187,20 +187,21 @@ class Decoding:
         self._player = vlc_instance.media_player_new()
         self._player.set_media(self._media)
         decorators = vlc.CallbackDecorators
-        self._callbacks = (
+        audio = (
             decorators.AudioPlayCb(self._samples),
             decorators.AudioPauseCb(_ignore),
             decorators.AudioResumeCb(_ignore),
             decorators.AudioFlushCb(_ignore),  # after a drain it means nothing, and nobody seeks
             decorators.AudioDrainCb(self._drained),
         )
-        self._player.audio_set_callbacks(*self._callbacks, None)
+        ended = _EventCb(self._ended)
+        self._callbacks: tuple[Any, ...] = (*audio, ended)
+        self._player.audio_set_callbacks(*audio, None)
         self._player.audio_set_format("S16N", RATE_HZ, 1)
-        self._ended_callback = _EventCb(self._ended)
         # Not `MediaPlayer.event_manager()`: python-vlc keeps what that has returned, and the player with it, for ever.
         events = vlc.libvlc_media_player_event_manager(self._player)
-        for kind in (vlc.EventType.MediaPlayerEndReached, vlc.EventType.MediaPlayerEncounteredError):
-            vlc.libvlc_event_attach(events, kind.value, self._ended_callback, None)
+        for kind in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
+            vlc.libvlc_event_attach(events, getattr(vlc.EventType, kind).value, ended, None)
 
     def play(self) -> None:
         """Begin."""
@@ -231,7 +232,7 @@ class Decoding:
             self._media.release()
             os.close(self._fd)
             self._fd = -1
-            self._callbacks, self._ended_callback, self._flac = (), None, None  # each holds this object: a circle
+            self._callbacks, self._flac = (), None  # nobody calls any more; each of them holds this object: a circle
 
     def _tell_lost(self) -> None:
         """Say what libVLC threw away because this process came too late: there is no other trace of it."""

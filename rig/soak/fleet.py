@@ -145,7 +145,9 @@ def _findings(told: list[Told], nodes: int, down_s: float, listens_s: float) -> 
     found.tell(f"attempts while it did not: {sum(each.what == 'failed' for each in told) - len(refused)}")
     begun = _bins(each.at_s - listens_s for each in told if each.what == "begun")
     most = max(begun.values(), default=0)
-    found.expect(most <= MOST_AT_ONCE * nodes, f"attempts begun in the same 100 ms: {most} at most ({MOST_AT_ONCE:.0%})")
+    found.expect(
+        most <= MOST_AT_ONCE * nodes, f"attempts begun in the same 100 ms: {most} at most ({MOST_AT_ONCE:.0%})"
+    )
     if back_s:
         half_s, all_s = back_s[len(back_s) // 2], back_s[-1]
         found.expect(

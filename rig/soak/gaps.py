@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -13,19 +14,40 @@ from rig.sound import RATE_HZ, SILENCE_PEAK, Daemon, boottime_s, running
 
 BLOCK_SAMPLES: Final = RATE_HZ // 100
 """10 ms: a tone has passed several peaks by then."""
+BLOCK_BYTES: Final = 2 * BLOCK_SAMPLES
 READ_BYTES: Final = 1 << 16
 
 
-class Gaps:
-    """Silences between sounds at a sink, in s, each with its end (CLOCK_BOOTTIME). One thread reads parec.
+class Silences:
+    """Silence between sounds, in s, each with its end; what comes before the first and after the last is none of it."""
 
-    `silences` only grows, with one writer. What comes before the first sound and after the last is none of it.
-    """
+    def __init__(self, now_s: Callable[[], float] = boottime_s) -> None:
+        self.found: list[tuple[float, float]] = []
+        self._now_s = now_s
+        self._rest = b""
+        self._quiet_blocks: int | None = None
+
+    def take(self, heard: bytes) -> None:
+        """16 bit, mono; any number of bytes."""
+        heard = self._rest + heard
+        whole = len(heard) // BLOCK_BYTES * BLOCK_BYTES
+        self._rest = heard[whole:]
+        blocks = np.frombuffer(heard[:whole], "<i2").astype(np.int32).reshape(-1, BLOCK_SAMPLES)
+        for quiet in np.abs(blocks).max(axis=1, initial=0) <= SILENCE_PEAK:
+            if quiet:
+                self._quiet_blocks = None if self._quiet_blocks is None else self._quiet_blocks + 1
+                continue
+            if self._quiet_blocks:
+                self.found.append((self._now_s(), self._quiet_blocks * BLOCK_SAMPLES / RATE_HZ))
+            self._quiet_blocks = 0
+
+
+class Gaps:
+    """Silences at a sink. One thread reads parec; their list only grows, with one writer."""
 
     def __init__(self, sound: Daemon) -> None:
         self._sound = sound
-        self.silences: list[tuple[float, float]] = []
-        self._quiet_blocks: int | None = None
+        self._silences = Silences()
 
     def __enter__(self) -> Self:
         command = ["parec", "--raw", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=200"]
@@ -49,25 +71,16 @@ class Gaps:
         self._stack.close()
 
     @property
+    def silences(self) -> list[tuple[float, float]]:
+        """When each ended (CLOCK_BOOTTIME), and its length."""
+        return self._silences.found
+
+    @property
     def ended(self) -> bool:
         """Whether nobody listens any more: the sound server is gone."""
         return self._child.poll() is not None
 
     def _read(self) -> None:
         assert self._child.stdout is not None
-        rest = b""
         while chunk := os.read(self._child.stdout.fileno(), READ_BYTES):
-            rest += chunk
-            whole = len(rest) // (2 * BLOCK_SAMPLES) * 2 * BLOCK_SAMPLES
-            self._take(rest[:whole])
-            rest = rest[whole:]
-
-    def _take(self, heard: bytes) -> None:
-        blocks = np.frombuffer(heard, "<i2").astype(np.int32).reshape(-1, BLOCK_SAMPLES)
-        for quiet in np.abs(blocks).max(axis=1, initial=0) <= SILENCE_PEAK:
-            if quiet:
-                self._quiet_blocks = None if self._quiet_blocks is None else self._quiet_blocks + 1
-                continue
-            if self._quiet_blocks:
-                self.silences.append((boottime_s(), self._quiet_blocks * BLOCK_SAMPLES / RATE_HZ))
-            self._quiet_blocks = 0
+            self._silences.take(chunk)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from rig.ear import Ear
 from rig.soak.findings import Findings
 from rig.soak.resources import COUNTED, Resources
 from rig.soak.tally import Tally
@@ -25,58 +26,108 @@ from rig.village import Node, Station, command_topic
 from rig.web import WebServer
 
 ZONE: Final = {"gpio": 17, "active": "high", "warm_up_ms": 0, "linger_ms": 20, "min_off_ms": 0}
-WARM_BATCHES: Final = 5
 FILL_AT_ONCE: Final = 250
 """Settings ordered at once: a quarter of what a broker keeps for a node."""
 BATCH_WAIT_S: Final = 180.0
 REST_WAIT_S: Final = 5.0
 """After a batch, until what it held is given back: half a second."""
-EXPECTED: Final = (" refused: ", ": source 1 failed ")
-"""Warnings that the orders ask for."""
 TOLERATED: Final = 50
 """Of what went wrong: beyond it the run has shown enough."""
+EXPECTED: Final = (" refused: ", ": source 1 failed ")
+"""Warnings that the orders ask for."""
 
 Said = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How many items are counted; how many play before, and how many more orders are remembered before, by then.
+
+    `plain` is how many of a batch's items are nothing but short files.
+    """
+
+    plays: int = 20_000
+    warm: int = 2_000
+    fill: int = 10_500
+    plain: int = 62
 
 
 @dataclass
 class _Run:
     node: Node
     wishes: Wishes
-    tally: Tally
+    ear: Ear
     publish: Callable[[bytes], None]
+    plain: int
     say: Said
+    tally: Tally = field(default_factory=Tally)
     given: list[Wish] = field(default_factory=list)
-    lines: int = 0
 
-    def order(self, wishes: list[Wish]) -> None:
-        """Give these orders and wait for all that comes of them."""
+    def fill(self, orders: int) -> list[Resources]:
+        """Let so many orders be remembered; what is held from time to time."""
+        held: list[Resources] = []
+        until = len(self.given) + orders
+        while len(self.given) < until and not self.tally.wrong:
+            self._order(self.wishes.settings(min(FILL_AT_ONCE, until - len(self.given))))
+            held.append(self._held())
+        return held
+
+    def play(self, items: int, usual: Resources | None = None) -> list[Resources]:
+        """Batches, until so many items have played; what is held after each, once it is no more than usual."""
+        held: list[Resources] = []
+        played = 0
+        while played < items and len(self.tally.wrong) <= TOLERATED:
+            batch = self.wishes.batch(self.plain)
+            since = len(self.node.log)
+            self._order(batch)
+            self.node.wait_for_line("amplifier main: off", since=since)
+            held.append(self._at_rest(usual or (held[0] if held else None)))
+            played += len(_items(batch))
+            self.say(f"{played} items: {held[-1]}{'; ' if self.tally.wrong else ''}{self.tally.wrong[-1:] or ''}")
+        return held
+
+    def _order(self, wishes: list[Wish]) -> None:
+        self.tally.expect(wishes)
         for wish in wishes:
             self.publish(wish.envelope)
-        self.tally.settle(wishes, BATCH_WAIT_S)
+        deadline_s = time.monotonic() + BATCH_WAIT_S
+        while self.tally.waits and self.node.running and time.monotonic() < deadline_s:
+            self.hear(0.05)
+        self.tally.give_up()
         self.given += wishes
 
-    def batch(self, usual: Resources | None) -> Resources:
-        """Play one, and what is held afterwards, once it is no more than usual."""
-        since = len(self.node.log)
-        self.order(self.wishes.batch())
-        self.node.wait_for_line("amplifier main: off", since=since)
+    def hear(self, timeout_s: float) -> None:
+        """Count what has arrived, and keep nothing of it."""
+        self.ear.take(timeout_s)
+        for claims in self.ear.reports:
+            self.tally.count(claims)
+        for kept in (self.ear.reports, self.ear.envelopes, self.ear.heartbeats, self.ear.states):
+            kept.clear()
+
+    def _at_rest(self, usual: Resources | None) -> Resources:
         deadline_s = time.monotonic() + REST_WAIT_S
+        held = self._held()
+        while time.monotonic() < deadline_s and (usual is None or _more(held, usual)):
+            self.hear(0.1)
+            held = self._held()
+        return held
+
+    def _held(self) -> Resources:
         if not self.node.running:
             raise RuntimeError(f"the node has ended with {self.node.end()}: {self.node.log_text()[-6_000:]}")
-        held = Resources.of(self.node.pid)
-        while time.monotonic() < deadline_s and (usual is None or _more(held, usual)):
-            self.tally.take(0.1)
-            held = Resources.of(self.node.pid)
-        return held
+        return Resources.of(self.node.pid)
 
 
 def _more(held: Resources, usual: Resources) -> bool:
     return any(getattr(held, name) > getattr(usual, name) for name in COUNTED)
 
 
-def run(folder: Path, *, plays: int, fill: int, seed: int, say: Said) -> Findings:
-    """Fill the memory against replays with `fill` settings, warm up, play, and count."""
+def _items(wishes: list[Wish]) -> set[str]:
+    return {wish.item for wish in wishes if wish.item is not None}
+
+
+def run(folder: Path, *, length: Length, seed: int, say: Said) -> Findings:
+    """Play and remember until both are at their usual; then play on, and count."""
     with ExitStack() as stack:
         sound = stack.enter_context(Daemon())
         station = stack.enter_context(Station(folder))
@@ -87,40 +138,29 @@ def run(folder: Path, *, plays: int, fill: int, seed: int, say: Said) -> Finding
             "storage": {"state": "state", "runtime": "runtime", "cache_max_mb": 1},
         }
         node = stack.enter_context(Node(station, sound, changes=changes, environment={"PYTHONFAULTHANDLER": "1"}))
-        tally = Tally(stack.enter_context(station.listen()))
-        publish = stack.enter_context(station.broker.publisher(station.control, command_topic(node.name)))
-        this = _Run(node, Wishes(station, web, folder, seed), tally, publish, say)
         ready = len(node.log)
-        began_s = time.monotonic()
-        while len(this.given) < fill:
-            this.order(this.wishes.settings(min(FILL_AT_ONCE, fill - len(this.given))))
-        say(
-            f"{fill} settings in {time.monotonic() - began_s:.0f} s{'; ' if tally.wrong else ''}{tally.wrong[:3] or ''}"
-        )
-        warm, later = [this.batch(None)], []
-        while len(warm) < WARM_BATCHES:
-            warm.append(this.batch(warm[0]))
+        ear = stack.enter_context(station.listen())
+        publish = stack.enter_context(station.broker.publisher(station.control, command_topic(node.name)))
+        this = _Run(node, Wishes(station, web, folder, seed), ear, publish, length.plain, say)
+        warm = this.play(length.warm)
+        warm += this.fill(length.fill)
         say(f"warm: {warm[-1]}")
-        items = 0
-        began_s = time.monotonic()
-        while items < plays and len(tally.wrong) <= TOLERATED:
-            before = len(this.given)
-            later.append(this.batch(warm[-1]))
-            items += len({wish.item for wish in this.given[before:]} - {None})
-            say(f"{items} items: {later[-1]}{'; ' if tally.wrong else ''}{tally.wrong[-1:] or ''}")
+        before, began_s = len(_items(this.given)), time.monotonic()
+        later = this.play(length.plays, usual=warm[-1])
         took_s = time.monotonic() - began_s
-        tally.take(1.0)  # a second outcome or record would come at once
-        found = Findings(f"plays: {items} items in {took_s:.0f} s after the warm-up, seed {seed}")
+        this.hear(1.0)  # a second outcome or record would come at once
         warnings = [line for _, line in node.log[ready:] if " WARNING " in line and not any(map(line.count, EXPECTED))]
-    found.expect(items >= plays, f"items: {items} (at least {plays})")
-    _count(found, this.given, tally)
-    found.tell(f"underruns of the card: {tally.underruns}; other warnings: {len(warnings)}{warnings[:3] or ''}")
+    items = len(_items(this.given)) - before
+    found = Findings(f"plays: {items} items in {took_s:.0f} s after the warm-up of {before}, seed {seed}")
+    found.expect(items >= length.plays, f"items: {items} (at least {length.plays})")
+    _count(found, this.given, this.tally)
+    found.tell(f"underruns of the card: {this.tally.underruns}; other warnings: {len(warnings)} {warnings[:3] or ''}")
     found.expect_flat(warm, later)
     return found
 
 
 def _count(found: Findings, given: list[Wish], tally: Tally) -> None:
-    items = {wish.item for wish in given} - {None}
+    items = _items(given)
     jtis = {wish.jti for wish in given if wish.outcome is not None}
     unanswerable = {wish.jti for wish in given if wish.outcome is None}
     for what, wanted, counted in (("records", items, tally.records), ("outcomes", jtis, tally.outcomes)):

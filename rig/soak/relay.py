@@ -56,7 +56,11 @@ def run(folder: Path, *, seconds: float, warm_s: float, hls: bool, say: Said) ->
         record = ear.record(ITEM, timeout_s=TAIL_S + WAIT_FOR_RECORD_S)
         silences = [silence_s for _, silence_s in gaps.silences]
         told = [line for _, line in node.log[lines:]]
-    return _findings(record, silences, told, warm, later, asked_s, "HLS" if hls else "Icecast, MP3")
+    what = "HLS" if hls else "Icecast, MP3"
+    found = Findings(f"relay ({what}): {asked_s} s asked, measured for {later[-1].at_s - warm[-1].at_s:.0f} s of them")
+    _judge(found, record, asked_s, silences, told)
+    found.expect_flat(warm, later)
+    return found
 
 
 def _watched(node: Node, ear: Ear, gaps: Gaps, seconds: float, say: Said) -> list[Resources]:
@@ -79,25 +83,12 @@ def _watched(node: Node, ear: Ear, gaps: Gaps, seconds: float, say: Said) -> lis
     return taken[len(taken) // 2 :] or [Resources.of(node.pid)]
 
 
-def _findings(
-    record: dict[str, Any],
-    silences: list[float],
-    told: list[str],
-    warm: list[Resources],
-    later: list[Resources],
-    asked_s: int,
-    what: str,
-) -> Findings:
-    found = Findings(f"relay ({what}): {asked_s} s asked, measured for {later[-1].at_s - warm[-1].at_s:.0f} s of them")
+def _judge(found: Findings, record: dict[str, Any], asked_s: int, silences: list[float], told: list[str]) -> None:
     ended = record["result"], record["reason"], record["played_s"]
     found.expect(ended == ("played", "max_duration", asked_s), f"record: {', '.join(map(str, ended))} s")
     broken = [line for line in told if "goes on after" in line or "failed" in line]
-    found.expect(not broken, f"reconnects and failures: {len(broken)} (none){': ' if broken else ''}{broken[:3]}")
+    found.expect(not broken, f"reconnects and failures: {len(broken)} (none) {broken[:3] or ''}")
     longest_s = max(silences, default=0.0)
-    found.expect(
-        longest_s < LONGEST_SILENCE_S,
-        f"silences amid it: {len(silences)}, the longest {longest_s:.2f} s (stalls: none of {LONGEST_SILENCE_S:.0f} s)",
-    )
+    amid = f"silences amid it: {len(silences)}, the longest {longest_s:.2f} s"
+    found.expect(longest_s < LONGEST_SILENCE_S, f"{amid} (stalls: none of {LONGEST_SILENCE_S:g} s)")
     found.tell(f"underruns of the card: {record.get('underruns', 0)}")
-    found.expect_flat(warm, later)
-    return found

@@ -32,10 +32,8 @@ RADIO_S: Final = 4.0
 RADIO_ROUNDS: Final = 100
 TONE: Final = Source(builtin=Builtin(BuiltinName.TONE))
 
-PLAIN: Final = 62
-"""Of a batch, files that the node has by then."""
 FRESH: Final = 4
-"""And files that nobody has asked for before: fetched, kept, and others thrown out for them."""
+"""Of a batch, files that nobody has asked for before: fetched, kept, and others thrown out for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +74,9 @@ class Wishes:
         """Orders that only have to be remembered."""
         return [self._wish(SetVolume(90 + number % 10), SETTING_LIFETIME_S) for number in range(count)]
 
-    def batch(self) -> list[Wish]:
-        """Some eighty items: the groups come in any order, the orders of a group as they must."""
-        groups = [[self._play(self._random.choice(self._stored))] for _ in range(PLAIN)]
+    def batch(self, plain: int) -> list[Wish]:
+        """So many files that the node has by then, and some of everything: groups in any order, a group as it must."""
+        groups = [[self._play(self._random.choice(self._stored))] for _ in range(plain)]
         groups += [[self._play(self._fresh())] for _ in range(FRESH)]
         groups += [[group] if isinstance(group, Wish) else group for group in (make() for make in self._rarities())]
         self._random.shuffle(groups)
