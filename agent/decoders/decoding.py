@@ -21,13 +21,17 @@ _log = logging.getLogger(__name__)
 
 RATE_HZ = 48_000
 BYTES_A_SAMPLE = 2
-CACHING_MS = 2_000
+CACHING_MS = 1_500
 """How late libVLC may be before it drops sound: a busy machine lost whole seconds at 300 ms. It delays nothing where
-the bytes are there; with more it drops samples as too early (its limit is 3 s before their time)."""
+the bytes are there; with more than 3 s, `HEAD_START_MS` included, it drops samples as too early."""
+HEAD_START_MS = 500
+"""How late it may be with the first of them, which it dates 10 ms ahead whatever the caching and drops 60 ms after that
+(es_out.c, dec.c of VLC 3): a busy machine lost the first 50 ms of one item in a few hundred, and the whole of one of
+100 ms. Dates are of no use to us; this moves all of them."""
 PREFETCH_KIB = 256
 PREFETCH_READ_BYTES = 16_384
-"""How much of a pipe libVLC reads ahead, and at once: 2 s of WAV, 6 s of MP3 at its highest. By itself it takes 16 MiB for
-each, fills them before it uses any part again, and so grows by a relay's every byte for its first 20 minutes."""
+"""How much of a pipe libVLC reads ahead, and at once: 2 s of WAV, 6 s of MP3 at its highest. By itself it takes 16 MiB
+for each, and fills them before it uses any part again: memory grows by a relay's every byte for its first 20 minutes."""
 FLAC_MIN_BLOCK_AT = 8
 """Where, behind `fLaC` and the header of its first block, the smallest block of a FLAC stream is told in two bytes."""
 _FLAC_SMALLEST_BLOCK = b"\x00\x10"
@@ -53,6 +57,7 @@ _MEDIA_OPTIONS = (
     f":file-caching={CACHING_MS}",
     f":live-caching={CACHING_MS}",
     f":network-caching={CACHING_MS}",
+    f":audio-desync={HEAD_START_MS}",
     f":prefetch-buffer-size={PREFETCH_KIB}",
     f":prefetch-read-size={PREFETCH_READ_BYTES}",
     ":no-video",
