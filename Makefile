@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak fuzz sbom install clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom install clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,10 +31,25 @@ bench: ## measure, side by side with what else one could use
 	@scripts/setup bench
 	@$(PYTHON) -m bench
 
-soak: ## lives that end by SIGKILL and by power cuts, some hundreds, as root (KILLS=220 CUTS=320 STORE_CUTS=1000 SEED=1)
+soak: ## some four hours, as root: make soak-lives soak-fleet soak-plays soak-relay (KILLS CUTS STORE_CUTS FLEET PLAYS RELAY_S SEED)
+soak: soak-lives soak-fleet soak-plays soak-relay
+
+soak-lives: # a node that is killed, and whose power is cut, at any moment
 	@scripts/setup test
 	KILLS=$(or $(KILLS),220) CUTS=$(or $(CUTS),320) STORE_CUTS=$(or $(STORE_CUTS),1000) SEED=$(or $(SEED),1) \
 	  $(PYTHON) -m pytest -o timeout=7200 -rA tests/faults/test_lives.py
+
+soak-fleet: # so many nodes whose broker is restarted
+	@scripts/setup test
+	$(PYTHON) -m rig.soak fleet --nodes $(or $(FLEET),1000)
+
+soak-plays: # so many short items through one node
+	@scripts/setup test
+	$(PYTHON) -m rig.soak plays --items $(or $(PLAYS),20000) --seed $(or $(SEED),1)
+
+soak-relay: # one relay for so many seconds
+	@scripts/setup test
+	$(PYTHON) -m rig.soak relay --seconds $(or $(RELAY_S),7200)
 
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz

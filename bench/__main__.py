@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench import drift, flood, idle, latency, relaying, skew, verify
@@ -27,17 +28,20 @@ def _told(name: str, failed: list[str]) -> Iterator[None]:
 
 def main() -> int:
     """All measurements, or those named; 1 if one could not be taken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="*", help="default: all")
+    parser.add_argument("--rest", type=float, default=idle.REST_S, help="seconds of `idle` (design: 600)")
+    arguments = parser.parse_args()
     parts = {
         "latency": latency.run,
         "start": idle.start_to_ready,
-        "idle": idle.at_rest,
+        "idle": partial(idle.at_rest, rest_s=arguments.rest),
+        "written": idle.written_an_item,
         "flood": flood.run,
         "skew": skew.run,
         "relaying": relaying.run,
     }
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", help="default: all")
-    wanted = parser.parse_args().part or [*parts, "verify", "drift"]
+    wanted = arguments.part or [*parts, "verify", "drift"]
     print(f"{platform.machine()}, Python {platform.python_version()}; a Pi Zero 2 W is taken as 12 times slower")
     since_s = boottime_s()
     failed: list[str] = []

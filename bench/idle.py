@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from rig.village import Node, Station
 
 STARTS = 5
 REST_S = 60.0
+WRITTEN_PLAYS = 20
+MEMORY = "/dev/shm"
+BETWEEN_S = 1.0
+"""A pole's items come alone: what waits is stored with what comes, and one transaction for many is cheap."""
 LIBRARIES = """
 import gpiozero, msgspec, paho.mqtt.client, urllib3, vlc, yaml
 import cryptography.hazmat.primitives.asymmetric.ed25519
@@ -48,7 +53,7 @@ def _spread(took_s: list[float]) -> str:
     return f"min {took_s[0]:.2f} s, median {took_s[len(took_s) // 2]:.2f} s"
 
 
-def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
+def at_rest(station: Station, sound: Daemon, _machine: Machine, *, rest_s: float = REST_S) -> None:
     """Print memory, processor and disk of an idle node after one play, beside a bare Python that wakes every 2 s."""
     with Node(station, sound, changes={"heartbeat_s": 60}) as node, station.listen() as ear:
         play = Play("warm", Kind.NORMAL, "warm", (Source(builtin=Builtin(BuiltinName.CHIME)),), 5)
@@ -60,17 +65,40 @@ def at_rest(station: Station, sound: Daemon, _machine: Machine) -> None:
             time.sleep(3.0)
             before = [(cpu_s(pid), _wakes(pid)) for pid in pids]
             before_bytes = written_bytes(node.pid)
-            time.sleep(REST_S)
+            time.sleep(rest_s)
             after = [(cpu_s(pid), _wakes(pid)) for pid in pids]
             sleeper.kill()
         written = written_bytes(node.pid) - before_bytes
         memory = memory_mib(node.pid)
-    print(f"\nidle for {REST_S:.0f} s after one play")
+    print(f"\nidle for {rest_s:.0f} s after one play")
     print(f"  RssAnon {memory['RssAnon']:.1f} (34), PSS {memory['Pss']:.1f} (52), RSS {memory['Rss']:.1f} MiB (75)")
     print(f"  {written} bytes written to disk (0)")
     for name, (cpu_0, wakes_0), (cpu_1, wakes_1) in zip(("node", "bare Python"), before, after, strict=True):
-        share, wakes_per_s = (cpu_1 - cpu_0) / REST_S * 100, (wakes_1 - wakes_0) / REST_S
+        share, wakes_per_s = (cpu_1 - cpu_0) / rest_s * 100, (wakes_1 - wakes_0) / rest_s
         print(f"  {name:<12} {share:.2f} % of a core (budget of a node: 0.2), {wakes_per_s:.2f} wakes a second")
+
+
+def written_an_item(station: Station, sound: Daemon, _machine: Machine) -> None:
+    """Print what an order and its play cause to be written to disk. What a pole has in memory is in memory here."""
+    chime = (Source(builtin=Builtin(BuiltinName.CHIME)),)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as memory:
+        changes = {
+            "heartbeat_s": 60,
+            "storage": {"state": "state", "runtime": f"{memory}/runtime"},
+            "gpio": {"factory": "mock", "trace": f"{memory}/relay.log"},
+        }
+        with Node(station, sound, changes=changes) as node, station.listen() as ear:
+            written: list[int] = []
+            for number in range(WRITTEN_PLAYS + 1):
+                before = written_bytes(node.pid)
+                station.send(station.sign(Play(f"written-{number}", Kind.NORMAL, "title", chime, 1)))
+                ear.record(f"written-{number}")
+                time.sleep(BETWEEN_S)
+                written.append(written_bytes(node.pid) - before)
+    each = sorted(written[1:])
+    print(f"\none played item, {WRITTEN_PLAYS} of them, {BETWEEN_S:g} s between")
+    print(f"  {sum(each) / len(each) / 1_024:.1f} KiB written to disk for its order, outcome and record", end="")
+    print(f"; {each[0] / 1_024:.0f} at least, {each[-1] / 1_024:.0f} at most")
 
 
 def cpu_s(pid: int) -> float:

@@ -87,7 +87,7 @@ class Broker:
             self._start_once()
             return
         for attempt in range(_FIRST_START_TRIES):
-            self.port, self.plain_port = _free_ports()
+            self.port, self.plain_port = free_ports()
             try:
                 self._start_once()
             except BrokerError:
@@ -141,7 +141,7 @@ class Broker:
         )
         deadline_s = time.monotonic() + READY_WAIT_S
         ports = (self.port, self.plain_port) if self._plain else (self.port,)
-        while not all(_listens(port) for port in ports):
+        while not all(listens(port) for port in ports):
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 self._end_now(self._process)
                 raise BrokerError(f"mosquitto does not listen on {ports}: {self.log_text()[-2_000:]}")
@@ -221,14 +221,16 @@ class Broker:
         return ["-h", "localhost", "-p", str(self.port), "-V", "5", *(str(part) for part in files)]
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two on loopback that nobody listens on, so far."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0):
             return True

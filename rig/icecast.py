@@ -15,6 +15,8 @@ PASSWORD = "of-the-rig"
 MOUNT = "/radio"
 FEEDS = 5
 """How often a feed that ended at once is started again."""
+STARTS = 5
+"""Another process may take the free port between choosing it and listening on it."""
 SETTINGS = """
 <icecast>
   <limits><clients>20</clients><sources>2</sources><queue-size>524288</queue-size>
@@ -33,12 +35,15 @@ NOBODY = "<changeowner><user>nobody</user><group>nogroup</group></changeowner>"
 """Icecast refuses to serve as root."""
 
 
+class IcecastError(RuntimeError):
+    """It is not on the air; the text says why."""
+
+
 class Icecast:
     """A station that sends 440 Hz, its peaks at an eighth of full scale, from `start` to `stop`."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = _free_port()
         self._folder = ExitStack()
         self._processes = ExitStack()
 
@@ -51,9 +56,18 @@ class Icecast:
         self._path = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="icecast-")))
         self._path.chmod(0o755)
         owner = NOBODY if os.geteuid() == 0 else ""
-        settings = SETTINGS.format(password=PASSWORD, port=self.port, folder=self._path, owner=owner)
-        (self._path / "icecast.xml").write_text(settings)
-        self.start()
+        for left in reversed(range(STARTS)):
+            settings = SETTINGS.format(password=PASSWORD, port=self.port, folder=self._path, owner=owner)
+            (self._path / "icecast.xml").write_text(settings)
+            try:
+                self.start()
+            except IcecastError:
+                self.stop()
+                if not left:
+                    raise
+                self.port = _free_port()
+            else:
+                break
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -61,11 +75,17 @@ class Icecast:
         self._folder.close()
 
     def start(self) -> None:
-        """On the air once it returns."""
+        """On the air once it returns.
+
+        Raises:
+            IcecastError: it has ended, or takes no source.
+        """
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         server = ["icecast2", "-c", str(self._path / "icecast.xml")]
-        self._processes.enter_context(running(server, environment=os.environ, **quiet))
-        wait_until(self._answers, what="icecast answers")
+        icecast = self._processes.enter_context(running(server, environment=os.environ, **quiet))
+        wait_until(lambda: self._answers() or icecast.poll() is not None, what="icecast answers")
+        if icecast.poll() is not None:
+            raise IcecastError(f"icecast has ended with {icecast.poll()}: is port {self.port} taken?")
         tone = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "libmp3lame", "-b:a", "96k"]
         target = f"icecast://source:{PASSWORD}@127.0.0.1:{self.port}{MOUNT}"
         feed = ["ffmpeg", "-loglevel", "error", *tone, "-content_type", "audio/mpeg", "-f", "mp3", target]
@@ -77,7 +97,7 @@ class Icecast:
             wait_until(lambda: self._sends() or source.poll() is not None, what="icecast has its source")  # noqa: B023
             if source.poll() is None:
                 return
-        raise AssertionError(f"icecast took no source, asked {FEEDS} times")
+        raise IcecastError(f"icecast took no source, asked {FEEDS} times")
 
     def stop(self) -> None:
         """Off the air, the port closed."""
@@ -96,3 +116,9 @@ class Icecast:
 
     def _sends(self) -> bool:
         return b" 200 " in self._ask()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port

@@ -148,6 +148,8 @@ class Node:
     changes: Mapping[str, Any] = field(default_factory=dict)
     sink: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    niceness: int = 0
+    """The unit gives a node -10, which needs root."""
     log: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -200,8 +202,9 @@ class Node:
         """Start the process; return once it says that it is ready and the link is up."""
         since = len(self.log)
         self._let_go()
+        nice = ["nice", "-n", str(self.niceness)] if self.niceness else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
+            [*nice, sys.executable, "-m", "agent", "run", "--config", str(self.config)],
             env={**self.sound.environment, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "", **self.environment},
             stderr=subprocess.PIPE,
             text=True,

@@ -1,17 +1,23 @@
+import fcntl
+import gc
 import logging
 import os
 import random
 import socket
+import termios
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import vlc
 
 from agent.card.lane import Lane
 from agent.decoders import tones
+from agent.decoders.decoding import Decoding
 from agent.decoders.demuxers import HEAD_BYTES
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.events import DecodingFailed, PlayerReady, SamplesDecoded
@@ -279,6 +285,35 @@ def test_no_content_makes_libvlc_connect(deck: Deck, tmp_path: Path, name: str, 
         assert failed.reason in {Reason.UNSUPPORTED_FORMAT, Reason.UNDECODABLE}
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_what_is_not_yet_due_stays_in_the_pipe(deck: Deck, tmp_path: Path) -> None:
+    """libVLC by itself would take all there is, up to 16 MiB."""
+    content = Sounds(tmp_path, 10.0).file("wav").read_bytes()
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)
+    assert os.write(writing, content) == len(content)
+    token = deck.decode(MediaPipe(fd=reading, head=content[:HEAD_BYTES]))
+    deck.inbox.expect(SamplesDecoded)
+    wait_until(lambda: deck.ends.lanes[token].available() > RATE_HZ, what="a second is decoded", timeout_s=60)
+    left = array("i", [0])
+    fcntl.ioctl(reading, termios.FIONREAD, left)
+    os.close(writing)
+    deck.player.end(token)
+    wait_until(lambda: not is_open(reading), what="the pipe closed", timeout_s=60)
+    assert left[0] > len(content) // 4
+
+
+def test_of_what_has_ended_nothing_is_kept(deck: Deck, sounds: Sounds) -> None:
+    for kind in ("wav", "mp3", "flac"):
+        deck.of_file(sounds.file(kind))
+    deck.of_pipe(sounds.file("mp3").read_bytes())
+    wait_until(lambda: not decoders(), what="no decoder is left", timeout_s=60)
+
+
+def decoders() -> int:
+    """Of libVLC, and ours."""
+    return sum(type(each) in {Decoding, vlc.Media, vlc.MediaPlayer} for each in gc.get_objects())
 
 
 def test_a_pipe_that_stays_open_is_let_go_at_once(deck: Deck, sounds: Sounds) -> None:

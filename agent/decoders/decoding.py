@@ -21,9 +21,17 @@ _log = logging.getLogger(__name__)
 
 RATE_HZ = 48_000
 BYTES_A_SAMPLE = 2
-CACHING_MS = 2_000
+CACHING_MS = 1_500
 """How late libVLC may be before it drops sound: a busy machine lost whole seconds at 300 ms. It delays nothing where
-the bytes are there; with more it drops samples as too early (its limit is 3 s before their time)."""
+the bytes are there; with more than 3 s, `HEAD_START_MS` included, it drops samples as too early."""
+HEAD_START_MS = 500
+"""How late it may be with the first of them, which it dates 10 ms ahead whatever the caching and drops 60 ms after that
+(es_out.c, dec.c of VLC 3): a busy machine lost the first 50 ms of one item in a few hundred, and the whole of one of
+100 ms. Dates are of no use to us; this moves all of them."""
+PREFETCH_KIB = 256
+PREFETCH_READ_BYTES = 16_384
+"""How much of a pipe libVLC reads ahead, and at once: 2 s of WAV, 6 s of MP3 at its highest. By itself it takes 16 MiB
+for each, and fills them before it uses any part again: memory grows by a relay's every byte for its first 20 minutes."""
 FLAC_MIN_BLOCK_AT = 8
 """Where, behind `fLaC` and the header of its first block, the smallest block of a FLAC stream is told in two bytes."""
 _FLAC_SMALLEST_BLOCK = b"\x00\x10"
@@ -44,10 +52,14 @@ _INSTANCE_OPTIONS = (
     "--no-sub-autodetect-file",
     "--no-audio-time-stretch",
 )
+_EventCb = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _MEDIA_OPTIONS = (
     f":file-caching={CACHING_MS}",
     f":live-caching={CACHING_MS}",
     f":network-caching={CACHING_MS}",
+    f":audio-desync={HEAD_START_MS}",
+    f":prefetch-buffer-size={PREFETCH_KIB}",
+    f":prefetch-read-size={PREFETCH_READ_BYTES}",
     ":no-video",
     ":no-spu",
 )
@@ -180,18 +192,21 @@ class Decoding:
         self._player = vlc_instance.media_player_new()
         self._player.set_media(self._media)
         decorators = vlc.CallbackDecorators
-        self._callbacks = (
+        audio = (
             decorators.AudioPlayCb(self._samples),
             decorators.AudioPauseCb(_ignore),
             decorators.AudioResumeCb(_ignore),
             decorators.AudioFlushCb(_ignore),  # after a drain it means nothing, and nobody seeks
             decorators.AudioDrainCb(self._drained),
         )
-        self._player.audio_set_callbacks(*self._callbacks, None)
+        ended = _EventCb(self._ended)
+        self._callbacks: tuple[Any, ...] = (*audio, ended)
+        self._player.audio_set_callbacks(*audio, None)
         self._player.audio_set_format("S16N", RATE_HZ, 1)
-        self._events = self._player.event_manager()
+        # Not `MediaPlayer.event_manager()`: python-vlc keeps what that has returned, and the player with it, for ever.
+        events = vlc.libvlc_media_player_event_manager(self._player)
         for kind in ("MediaPlayerEndReached", "MediaPlayerEncounteredError"):
-            self._events.event_attach(getattr(vlc.EventType, kind), self._ended)
+            vlc.libvlc_event_attach(events, getattr(vlc.EventType, kind).value, ended, None)
 
     def play(self) -> None:
         """Begin."""
@@ -222,6 +237,7 @@ class Decoding:
             self._media.release()
             os.close(self._fd)
             self._fd = -1
+            self._callbacks, self._flac = (), None  # nobody calls any more; each of them holds this object: a circle
 
     def _tell_lost(self) -> None:
         """Say what libVLC threw away because this process came too late: there is no other trace of it."""
@@ -246,7 +262,7 @@ class Decoding:
         if self._is_file:  # a chained relay drains between its parts; its end may be told some 1.5 s later, by `over`
             self.lane.end()
 
-    def _ended(self, _event: object) -> None:
+    def _ended(self, _event: object, _data: object) -> None:
         self._over()
 
 
