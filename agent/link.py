@@ -9,7 +9,9 @@ from pathlib import Path
 
 from agent.messages.events import Delivery, Event
 from agent.mqtt.broker import Broker
-from agent.mqtt.connection import Acknowledge, Connection, Finish, Publish, Station
+from agent.mqtt.client import Station
+from agent.mqtt.connection import Acknowledge, Connection, Finish, Publish
+from agent.mqtt.names import Names, Resolve, system_resolve
 
 CLOSE_WAIT_S = 1.0
 """Longest wait for the thread at `close`."""
@@ -31,6 +33,7 @@ class Link:
         version_5: bool,
         keepalive_s: int,
         post: Callable[[Event], None],
+        resolve: Resolve = system_resolve,
     ) -> None:
         """Nothing is opened yet.
 
@@ -60,20 +63,31 @@ class Link:
             keepalive_s=keepalive_s,
             post=post,
         )
+        self._names = Names(resolve)
         self._current: Connection | None = None
         self._closed = False
+
+    @property
+    def busy_since_s(self) -> float | None:
+        """Since when (CLOCK_BOOTTIME) the present connection's thread has been at one thing; None while it waits."""
+        return None if self._current is None else self._current.busy_since_s
 
     def connect(self, connection: int, broker_index: int, will: bytes, dates: bool = True) -> None:
         """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once.
 
+        Broker `broker_index` (modulo their count) is wanted most, those that follow it are tried beside it while it
+        does not answer.
         With `dates` false the broker's certificate may be of any date: this machine's clock is surely wrong.
         """
         if self._closed:
             return
         if self._current is not None:
             self._current.order(Finish("replaced by a newer connection", politely=False))
-        broker = self._brokers[broker_index % len(self._brokers)]
-        self._current = Connection(connection, broker, self._station, will, dates)
+        first = broker_index % len(self._brokers)
+        brokers = self._brokers[first:] + self._brokers[:first]
+        self._current = Connection(
+            connection, brokers=brokers, names=self._names, station=self._station, will=will, dates=dates
+        )
         self._current.thread.start()
 
     def acknowledge(self, delivery: Delivery) -> None:

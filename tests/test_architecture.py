@@ -26,7 +26,7 @@ FAMILIES = {
     "agent.store": "agent.storage",
 }
 """Adapters that are one thing in several files: the module that others know, and the folder of its parts."""
-HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio.lines"}
+HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio.lines", "paho": "agent.mqtt"}
 """Libraries whose one home is a package, or is named so that a second cannot creep in elsewhere first."""
 
 

@@ -43,15 +43,18 @@ def on_connected(turn: Turn, event: ev.Connected) -> None:
     """The link is up: say who we are, and send what waits."""
     if event.connection != turn.state.connection.number:
         return
+    connection, alarms = conn.take_alarms(conn.established(turn.state.connection, turn.now.mono_s), turn.now.mono_s)
     turn.state = replace(
         turn.state,
-        connection=conn.established(turn.state.connection),
+        connection=connection,
         outbox=box.restart(turn.state.outbox),
         timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now),
         heartbeat_due_s=turn.now.mono_s,
     )
     turn.log(f"link up: {event.broker}")
     publish_state(turn)
+    if alarms:
+        turn.commit(*(turn.report(alarm) for alarm in alarms))
 
 
 def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
@@ -59,7 +62,7 @@ def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
     connection = turn.state.connection
     if event.connection != connection.number or connection.retry_at_s is not None:
         return
-    lost = conn.lost(connection, turn.now.mono_s, turn.now.entropy)
+    lost = conn.lost(connection, event, turn.now.mono_s, turn.now.entropy)
     turn.state = replace(turn.state, connection=lost)
     wait_s = (lost.retry_at_s or turn.now.mono_s) - turn.now.mono_s
     turn.warn(f"link down: {event.detail}; next attempt in {wait_s:.1f} s")
@@ -258,9 +261,12 @@ def ask_again(turn: Turn) -> None:
     if due_s is None or turn.now.mono_s < due_s:
         return
     turn.state = replace(turn.state, ask_again_s=None)
-    if turn.state.connection.up:
-        turn.state = replace(turn.state, connection=conn.lost(turn.state.connection, turn.now.mono_s, turn.now.entropy))
-        turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")
+    connection = turn.state.connection
+    if connection.up:
+        told = "a command could not be stored: connecting anew, so that the broker brings it again"
+        end = ev.Disconnected(connection.number, told)
+        turn.state = replace(turn.state, connection=conn.lost(connection, end, turn.now.mono_s, turn.now.entropy))
+        turn.warn(told)
 
 
 def _is_owed(turn: Turn, pending: Pending) -> bool:

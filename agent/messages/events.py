@@ -5,6 +5,7 @@ Every event that concerns one attempt at one source carries that attempt's `toke
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
@@ -70,12 +71,22 @@ class Connected:
     broker: str
 
 
+class LinkFault(StrEnum):
+    """What no number of attempts mends, and somebody has to see to."""
+
+    TAKEN_OVER = "session_taken_over"
+    """Another machine is connected under this node's name."""
+    NOT_AUTHORISED = "not_authorised"
+    """The broker knows this node not, or does not let it in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Disconnected:
     """The connection has ended, or never came about. `detail` is one clear sentence."""
 
     connection: int
     detail: str
+    fault: LinkFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
