@@ -3,6 +3,7 @@
 Persist, then acknowledge, then act (design invariant 3).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from agent.core.state import COMMIT_RETRY_S, DISK_CALM_S, Turn, disk_fault
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reports import CommandOutcome, PlayRecord
+from agent.messages.sums import NO_SUMS
 
 MAX_RECEIVED: Final = 64
 """Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
@@ -33,10 +35,31 @@ def send_reports(turn: Turn) -> None:
         turn.state = replace(turn.state, outbox=due)
     if len(turn.state.outbox.received) >= MAX_RECEIVED:
         turn.commit()
+    if turn.state.connection.up:
+        _tell_sums(turn)
     outbox = turn.state.outbox
     if turn.state.connection.up and box.may_read(outbox):
         turn.do(do.ReadOutbox(outbox.cursor, box.WINDOW - len(outbox.in_flight)))
         turn.state = replace(turn.state, outbox=box.reading(outbox))
+
+
+def _tell_sums(turn: Turn) -> None:
+    """Somebody listens again: one report for all that found no room; it leaves the sums as it enters the outbox."""
+    outbox, sums = box.take_sums(turn.state.outbox, turn.now.mono_s)
+    if sums != NO_SUMS and not any(isinstance(write, do.ForgetSums) for write in _unstored(turn)):
+        turn.state = replace(turn.state, outbox=outbox)
+        turn.commit(turn.report(box.alarm_of(sums)), do.ForgetSums(sums), again=True)
+
+
+def _unstored(turn: Turn) -> Iterator[do.Write]:
+    """What is given to the store, and not known to be stored."""
+    for each in (*turn.state.pending.values(), *(pending for _, pending in turn.state.failed_commits)):
+        yield from each.writes
+
+
+def on_added_up(turn: Turn, event: ev.ReportsAddedUp) -> None:
+    """The outbox was full, or what was told of that is told."""
+    turn.state = replace(turn.state, outbox=box.added_up(turn.state.outbox, event.reports, event.sums))
 
 
 def on_connected(turn: Turn, event: ev.Connected) -> None:

@@ -42,7 +42,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         state,
         restored=True,
         timekeeping=timekeeping,
-        outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count),
+        outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count, sums=event.sums),
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},

@@ -13,6 +13,7 @@ from agent.messages.loudness import Loudness
 from agent.messages.memory import StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
+from agent.messages.sums import NO_SUMS, Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ class Restored:
     progress: Progress = NO_PROGRESS
     fault: str = ""
     """Of the disk, for an alarm."""
+    sums: Sums = NO_SUMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,14 @@ class CommitFailed:
 
     token: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsAddedUp:
+    """What is to be told of reports that went undelivered is `sums` now; `reports` more of them have gone."""
+
+    reports: int
+    sums: Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +436,7 @@ Event = (
     | Restored
     | Committed
     | CommitFailed
+    | ReportsAddedUp
     | OutboxRead
     | FileReady
     | StreamReady
