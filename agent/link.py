@@ -65,12 +65,18 @@ class Link:
         )
         self._names = Names(resolve)
         self._current: Connection | None = None
+        self._turns_before = 0
         self._closed = False
 
     @property
-    def busy_since_s(self) -> float | None:
-        """Since when (CLOCK_BOOTTIME) the present connection's thread has been at one thing; None while it waits."""
-        return None if self._current is None else self._current.busy_since_s
+    def turns(self) -> int:
+        """How often the threads of all connections have come round."""
+        return self._turns_before + (0 if self._current is None else self._current.turns)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a connection lives, or died without a word: its thread comes round every few seconds."""
+        return self._current is not None and not self._current.over
 
     def connect(self, connection: int, broker_index: int, will: bytes, dates: bool = True) -> None:
         """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once.
@@ -82,6 +88,7 @@ class Link:
         if self._closed:
             return
         if self._current is not None:
+            self._turns_before += self._current.turns + 1
             self._current.order(Finish("replaced by a newer connection", politely=False))
         first = broker_index % len(self._brokers)
         brokers = self._brokers[first:] + self._brokers[:first]

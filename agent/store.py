@@ -85,6 +85,13 @@ class Store:
         self._bounds = bounds or Bounds()
         self._orders: SimpleQueue[_Commit | _ReadOutbox | _Close] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self.turns = 0
+        self._at_work = False
+
+    @property
+    def owes(self) -> bool:
+        """Whether the thread has something to store or to read."""
+        return self._at_work or not self._orders.empty()
 
     def load(self) -> Memory:
         """Open or create the database, return what it holds, and start the thread. Called once, before any other verb.
@@ -144,13 +151,15 @@ class Store:
         if not self._takes_nothing:
             self._copy.keep(database)
         while self._serve(ledger, self._take_all()):
-            pass
+            self.turns += 1
         if not self._takes_nothing:
             trust_again(self._path)
 
     def _take_all(self) -> list[_Commit | _ReadOutbox | _Close]:
         """All orders that wait, at least one."""
+        self._at_work = False
         orders = [self._orders.get()]
+        self._at_work = True
         try:
             while True:
                 orders.append(self._orders.get_nowait())

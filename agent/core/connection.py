@@ -19,6 +19,8 @@ TAKEN_OVER_DELAY_S: Final = 30.0
 """Ceiling while another machine has our name: each of the two is heard for a while, and the broker left in peace."""
 STEADY_S: Final = 10.0
 """A connection that ended sooner has cured nothing: back-off goes on where it was."""
+MAX_HUNG: Final = 8
+"""Connections in a life whose thread never came back: each leaves a thread and a socket behind."""
 TELL_EVERY_S: Final = 3_600.0
 """At most one alarm an hour of each fault."""
 MAX_DETAIL_CHARACTERS: Final = 200
@@ -38,6 +40,7 @@ class Connection:
     """Since when it is up, or was last."""
     cause: str = ""
     """Why the last one ended."""
+    hung: int = 0
     untold: Mapping[LinkFault, "Fault"] = field(default_factory=dict)
     told_s: Mapping[LinkFault, float] = field(default_factory=dict)
 

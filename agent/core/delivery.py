@@ -91,6 +91,25 @@ def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
     turn.warn(f"link down: {event.detail}; next attempt in {wait_s:.1f} s")
 
 
+def on_link_hangs(turn: Turn, told: str) -> None:
+    """Its thread never comes back: leave it behind, and make another connection with another client."""
+    connection = turn.state.connection
+    turn.state = replace(turn.state, connection=replace(connection, hung=connection.hung + 1))
+    on_disconnected(turn, ev.Disconnected(connection.number, f"{told}: left behind"))
+
+
+def on_disk_hangs(turn: Turn, told: str) -> None:
+    """What waits for the disk waits; what may sound without it does."""
+    turn.state = replace(turn.state, disk_hangs=told)
+    turn.do(do.Log("error", f"disk: {told}"))
+
+
+def _disk_answers(turn: Turn) -> None:
+    if turn.state.disk_hangs:
+        turn.state = replace(turn.state, disk_hangs="")
+        turn.warn("disk: it answers again")
+
+
 def on_delivered(turn: Turn, event: ev.ReportDelivered) -> None:
     """The broker has a report."""
     if event.connection == turn.state.connection.number:
@@ -101,6 +120,7 @@ def on_delivered(turn: Turn, event: ev.ReportDelivered) -> None:
 
 def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
     """Send what the store has read."""
+    _disk_answers(turn)
     outbox, send = box.read(turn.state.outbox, tuple(seq for seq, _ in event.reports))
     if not turn.state.connection.up:
         turn.state = replace(turn.state, outbox=replace(outbox, in_flight=frozenset()))
@@ -113,6 +133,7 @@ def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
 
 def on_committed(turn: Turn, event: ev.Committed) -> None:
     """It is on the disk: acknowledge, let the item sound, put what it sets into force."""
+    _disk_answers(turn)
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
@@ -140,6 +161,7 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
 
     Not so an emergency, and not what is over by now, or was judged: its record is on its way, or its outcome.
     """
+    _disk_answers(turn)
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return

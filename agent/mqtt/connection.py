@@ -1,7 +1,7 @@
 """One MQTT connection, from dialling to its end: command envelopes in, state, heartbeat and reports out.
 
-Thread: each connection has its own, `link-N`, which alone touches its paho client, waits in `poll` alone, and says
-since when it has been at anything else. `order` puts what the loop wants into that thread's queue and wakes it.
+Thread: each connection has its own, `link-N`, which alone touches its paho client, waits in `poll` alone, and counts
+how often it comes round. `order` puts what the loop wants into that thread's queue and wakes it.
 
 Invariants:
 - One paho client per connection, never reused. paho's own reconnecting is off: the core says when.
@@ -115,8 +115,10 @@ class Connection:
         self._fault: LinkFault | None = None
         self._deadline_s = 0.0
         self._finish: Finish | None = None
-        self.busy_since_s: float | None = None
-        """Since when (CLOCK_BOOTTIME) the thread has been at one thing; None while it waits for network or orders."""
+        self.turns = 0
+        """How often the thread has come round, which it does every few seconds whatever the network does."""
+        self.over = False
+        """Whether all has been said: it need not come round any more."""
         self.thread = threading.Thread(target=self._run, name=f"link-{number}", daemon=True)
 
     def order(self, order: Acknowledge | Publish | Finish) -> None:
@@ -128,11 +130,10 @@ class Connection:
         detail = self._live()
         self._notes.clear()  # what paho noted when it was discarded
         self._station.post(Disconnected(self.number, detail, self._fault))
-        self.busy_since_s = None
+        self.over = True
 
     def _live(self) -> str:
         """The whole life of the connection; returns why it ended."""
-        self._be_busy()
         try:
             tls = self._tls_context()
         except OSError as error:
@@ -142,7 +143,6 @@ class Connection:
         except DialError as error:
             self._fault = error.fault
             return self._finish.detail if self._finish is not None else error.detail
-        self._be_busy()
         self._url = broker.url
         client = make_client(self._station, self._will, opened)
         client.on_connect = self._note_connect
@@ -180,16 +180,10 @@ class Connection:
                 self._finish = order
         return self._finish is not None
 
-    def _be_busy(self) -> None:
-        self.busy_since_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-
     def _waits(self, poll: "select.poll", timeout_ms: float) -> dict[int, int]:
         """The one place in which this thread waits."""
-        self.busy_since_s = None
-        try:
-            return dict(poll.poll(timeout_ms))
-        finally:
-            self._be_busy()
+        self.turns += 1
+        return dict(poll.poll(timeout_ms))
 
     def _serve(self, client: Client) -> str:
         self._deadline_s = time.monotonic() + HANDSHAKE_TIMEOUT_S

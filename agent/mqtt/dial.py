@@ -34,6 +34,8 @@ MAX_TRIES = 16
 """Connections under way at once."""
 MAX_ADDRESSES = 4
 """Of one name."""
+LONGEST_WAIT_S = 2.0
+"""The thread is to come round, and be seen to."""
 
 
 class DialError(Exception):
@@ -221,7 +223,7 @@ class Dial:
         asking = (each.ask_s for each in self._targets if each.ask_s is not None)
         trying = (each.try_s for each in self._targets if self._may_try(each))
         beginning = (each.begins_s for each in self._targets if not each.begun)
-        return min((self._until_s, *asking, *trying, *beginning))
+        return min((self._until_s, time.monotonic() + LONGEST_WAIT_S, *asking, *trying, *beginning))
 
     def _goes_on(self, each: _Try) -> bool:
         """One step; whether it is all done. Then the socket is taken out of the tries."""
