@@ -61,6 +61,11 @@ class GpioAmplifiers:
         self._thread = Thread(target=self._watch, name="dead-man", daemon=True)
         self._thread.start()
 
+    @property
+    def chip(self) -> int | None:
+        """The number of the gpiochip whose lines these are; None on a simulated board."""
+        return self._lines.chip
+
     def switch(self, zone: str, on: bool) -> None:
         """Close (`on`) or open the zone's relay; `RelayFailed` is posted where that cannot be done."""
         if not on:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = {"time", "threading", "os", "socket", "logging", "random", "asyncio"}
 """What decisions may not know: the time and 128 random bits are arguments."""
-COMPOSITION = {"agent.__main__", "agent.commands.run"}
+COMPOSITION = {"agent.entry", "agent.__main__", "agent.commands.run"}
 """The only place that builds the node, and so imports everything."""
 COMMANDS = "agent.commands"
 """Each uses what it needs of all the rest, but neither decides (core) nor turns the loop; nobody knows of them."""

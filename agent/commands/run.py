@@ -102,6 +102,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
+    remember(config.storage.runtime, replace(claim, chip=amplifiers.chip))
     carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     carried_progress = CarriedProgress(folder=config.storage.runtime)
     inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
