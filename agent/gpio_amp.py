@@ -19,8 +19,9 @@ from agent.messages.events import Event, RelayFailed, ThreadDied
 
 __all__ = ["DEAD_MAN_S", "GpioAmplifiers", "GpioError", "Line", "amp_off"]
 
-DEAD_MAN_S = 2.0
-"""A turn takes milliseconds: 2 s without one is a hang. The relay has fallen before systemd's watchdog (10 s) kills."""
+DEAD_MAN_S = 1.75
+"""A turn takes milliseconds: so long without one is a hang. The relay has fallen within 2 s, looks and line included,
+and before systemd's watchdog (10 s) kills."""
 LOOKS = 4
 """Only a loop that did not turn between so many looks of the thread is taken for hung: where the whole process stood
 still (an SD card, a host that gives no processor) this thread did too, and the loop gets its turn first."""
@@ -60,6 +61,11 @@ class GpioAmplifiers:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread = Thread(target=self._watch, name="dead-man", daemon=True)
         self._thread.start()
+
+    @property
+    def chip(self) -> int | None:
+        """The number of the gpiochip whose lines these are; None on a simulated board."""
+        return self._lines.chip
 
     def switch(self, zone: str, on: bool) -> None:
         """Close (`on`) or open the zone's relay; `RelayFailed` is posted where that cannot be done."""

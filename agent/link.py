@@ -9,7 +9,9 @@ from pathlib import Path
 
 from agent.messages.events import Delivery, Event
 from agent.mqtt.broker import Broker
-from agent.mqtt.connection import Acknowledge, Connection, Finish, Publish, Station
+from agent.mqtt.client import Station
+from agent.mqtt.connection import Acknowledge, Connection, Finish, Publish
+from agent.mqtt.names import Names, Resolve, system_resolve
 
 CLOSE_WAIT_S = 1.0
 """Longest wait for the thread at `close`."""
@@ -31,6 +33,7 @@ class Link:
         version_5: bool,
         keepalive_s: int,
         post: Callable[[Event], None],
+        resolve: Resolve = system_resolve,
     ) -> None:
         """Nothing is opened yet.
 
@@ -60,20 +63,38 @@ class Link:
             keepalive_s=keepalive_s,
             post=post,
         )
+        self._names = Names(resolve)
         self._current: Connection | None = None
+        self._turns_before = 0
         self._closed = False
+
+    @property
+    def turns(self) -> int:
+        """How often the threads of all connections have come round."""
+        return self._turns_before + (0 if self._current is None else self._current.turns)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a connection lives, or died without a word: its thread comes round every few seconds."""
+        return self._current is not None and not self._current.over
 
     def connect(self, connection: int, broker_index: int, will: bytes, dates: bool = True) -> None:
         """Open connection number `connection`; answered by `Connected` or `Disconnected`. An older one ends at once.
 
+        Broker `broker_index` (modulo their count) is wanted most, those that follow it are tried beside it while it
+        does not answer.
         With `dates` false the broker's certificate may be of any date: this machine's clock is surely wrong.
         """
         if self._closed:
             return
         if self._current is not None:
+            self._turns_before += self._current.turns + 1
             self._current.order(Finish("replaced by a newer connection", politely=False))
-        broker = self._brokers[broker_index % len(self._brokers)]
-        self._current = Connection(connection, broker, self._station, will, dates)
+        first = broker_index % len(self._brokers)
+        brokers = self._brokers[first:] + self._brokers[:first]
+        self._current = Connection(
+            connection, brokers=brokers, names=self._names, station=self._station, will=will, dates=dates
+        )
         self._current.thread.start()
 
     def acknowledge(self, delivery: Delivery) -> None:

@@ -28,7 +28,11 @@ LONGEST_WAIT_ON_S: Final = 0.5
 """With an amplifier on it turns more often: the dead man's handle opens the relay after 2 s."""
 
 STUCK_S: Final = 10.0
-"""What player and card do at once takes milliseconds, on a Zero 2 W a second; ten are not slow, they are never."""
+"""What player and card do at once takes milliseconds, on a Zero 2 W a second; ten are not slow, they are never. An SD
+card's fsync takes up to 5."""
+
+SILENT_S: Final = 15.0
+"""The link's thread comes round every 5 s, whatever the network does."""
 
 log = logging.getLogger("loa")
 
@@ -51,7 +55,19 @@ class CarriedProgress(Protocol):
     def keep(self, progress: Progress) -> None: ...
 
 
-class Link(Protocol):
+class Worker(Protocol):
+    """An adapter with a thread that is to come round."""
+
+    @property
+    def turns(self) -> int:
+        """How often the thread has come round."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether the thread has something to do: then it must come round soon."""
+
+
+class Link(Worker, Protocol):
     """MQTT; never blocks."""
 
     def connect(self, connection: int, broker_index: int, will: bytes, dates: bool) -> None: ...
@@ -61,7 +77,7 @@ class Link(Protocol):
     def publish_report(self, seq: int, payload: bytes) -> None: ...
 
 
-class Store(Protocol):
+class Store(Worker, Protocol):
     """What must survive; answers by events."""
 
     def commit(self, token: int, writes: tuple[do.Write, ...]) -> None: ...
@@ -84,10 +100,8 @@ class Synthesiser(Protocol):
     def cancel(self, token: int) -> None: ...
 
 
-class Player(Protocol):
+class Player(Worker, Protocol):
     """Bytes to samples."""
-
-    busy_since_s: float | None
 
     def decode(
         self, token: int, media: do.MediaFile | do.MediaPipe | do.MediaBuiltin, chime: bool, from_s: float
@@ -97,10 +111,8 @@ class Player(Protocol):
     def end(self, token: int) -> None: ...
 
 
-class SoundCard(Protocol):
+class SoundCard(Worker, Protocol):
     """Samples to sound."""
-
-    busy_since_s: float | None
 
     def open(self) -> None: ...
     def close_card(self) -> None: ...
@@ -165,6 +177,35 @@ class Adapters:
     console: Console
 
 
+class Watch:
+    """Whether a worker makes progress: a thread that is there and does nothing is no better than none.
+
+    Time in which this loop did not turn either is not held against it: then the whole process stood still.
+    """
+
+    def __init__(self, name: str, worker: Worker, limit_s: float) -> None:
+        self.name = name
+        self._worker = worker
+        self._limit_s = limit_s
+        self._turns = -1
+        self._still_s = 0.0
+        self._looked_s = 0.0
+        self._told = False
+
+    def look(self, now_s: float) -> float | None:
+        """For how long (s) it has not come round, once it is too long and not told yet."""
+        passed_s, self._looked_s = min(now_s - self._looked_s, LONGEST_WAIT_S), now_s
+        turns = self._worker.turns
+        if turns != self._turns or not self._worker.owes:
+            self._turns, self._still_s, self._told = turns, 0.0, False
+            return None
+        self._still_s += passed_s
+        if self._told or self._still_s <= self._limit_s:
+            return None
+        self._told = True
+        return self._still_s
+
+
 class Loop:
     """Owns the state. `run` returns the exit code; it raises nothing that leaves an amplifier on."""
 
@@ -183,7 +224,12 @@ class Loop:
         self._judge = judge
         self._seal = seal
         self._exit: do.Exit | None = None
-        self._stuck = False
+        self._watches = (
+            Watch("player", adapters.player, STUCK_S),
+            Watch("card", adapters.card, STUCK_S),
+            Watch("store", adapters.store, STUCK_S),
+            Watch("link", adapters.link, SILENT_S),
+        )
         self._first: deque[ev.Event] = deque()
         """What our own effects made happen: it comes before the inbox, in order."""
         self._perform: Mapping[type, Callable[[Any], None]] = self._performers()
@@ -223,17 +269,13 @@ class Loop:
             self._perform[type(effect)](effect)
         self._adapters.amplifiers.renew()
         self._adapters.supervisor.watchdog()
-        self._look_for_stuck_threads(now)
+        self._look_at_workers(now)
 
-    def _look_for_stuck_threads(self, now: ev.Now) -> None:
-        """Hung in libVLC or in a driver, it comes back with the next process only."""
-        if self._stuck:
-            return
-        for name, worker in (("player", self._adapters.player), ("card", self._adapters.card)):
-            since_s = worker.busy_since_s
-            if since_s is not None and now.mono_s - since_s > STUCK_S:
-                self._stuck = True
-                self._first.append(ev.ThreadStuck(name, now.mono_s - since_s))
+    def _look_at_workers(self, now: ev.Now) -> None:
+        for watch in self._watches:
+            still_s = watch.look(now.mono_s)
+            if still_s is not None:
+                self._first.append(ev.ThreadStuck(watch.name, still_s))
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         edge = self._adapters

@@ -8,7 +8,6 @@ sound is the sound card's business.
 import os
 import struct
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -29,10 +28,6 @@ WARM_UP_TIMEOUT_S = 60.0
 """A Zero 2 W reads its plug-ins from a cold SD card in 6 to 12 s; later than this libVLC does not work at all."""
 CLOSE_TIMEOUT_S = 3.0
 _WARM_UP = -1
-
-
-def _now_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Nowhere:
@@ -76,10 +71,15 @@ class Player:
         self._instance: Any = None
         self._running = True
         self._warm = False
-        self.busy_since_s: float | None = None
-        """Since when (CLOCK_BOOTTIME) the thread is at one verb; None while it waits for one."""
+        self.turns = 0
+        self._at_work = False
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
         self._thread.start()
+
+    @property
+    def owes(self) -> bool:
+        """Whether the thread has a verb to perform."""
+        return self._at_work or not self._verbs.empty()
 
     def decode(
         self, token: int, media: MediaFile | MediaPipe | MediaBuiltin, chime: bool = False, from_s: float = 0.0
@@ -127,10 +127,11 @@ class Player:
     def _obey(self) -> None:
         timeout_s = CYCLE_WAKE_S if self._endless() else None if self._warm else WARM_UP_TIMEOUT_S
         try:
+            self._at_work = False
             verb = self._verbs.get(timeout=timeout_s)
-            self.busy_since_s = _now_s()
+            self._at_work = True
             verb()
-            self.busy_since_s = None
+            self.turns += 1
         except Empty:
             if not self._warm:
                 raise RuntimeError(f"libVLC does not decode silence within {WARM_UP_TIMEOUT_S} s") from None

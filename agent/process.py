@@ -1,23 +1,29 @@
-"""The process as the operating system sees it: signals and dying threads become events, the log goes to stderr.
+"""The process as the operating system sees it: signals and dying threads become events, and it ends when it is to end.
 
 Hooks run on whichever thread dies or is interrupted: each builds one event and posts it (`SimpleQueue.put` may be
 re-entered).
 """
 
+import ctypes
+import faulthandler
 import logging
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from agent.messages.events import Event, StopRequested, ThreadDied
 
 Post = Callable[[Event], None]
 
-_SYSLOG_LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_PR_SET_NAME = 15
+_NAME_BYTES = 15
+"""What the kernel keeps of a thread's name."""
+
+_log = logging.getLogger(__name__)
 
 
 def post_signals(post: Post) -> None:
@@ -34,31 +40,51 @@ def post_deaths(post: Post) -> None:
     """A thread or callback that ends by an exception ends the process: half a node is worse than none."""
 
     def on_thread(died: threading.ExceptHookArgs) -> None:
-        traceback.print_exception(died.exc_type, died.exc_value, died.exc_traceback)
         name = died.thread.name if died.thread is not None else "unknown"
+        _tell(f"thread {name} has failed", died)
         post(ThreadDied(name, f"{died.exc_type.__name__}: {died.exc_value}"))
 
     def on_callback(died: "sys.UnraisableHookArgs") -> None:
-        traceback.print_exception(died.exc_type, died.exc_value, died.exc_traceback)
+        _tell("a callback has failed", died)
         post(ThreadDied("callback", f"{died.exc_type.__name__}: {died.exc_value}"))
 
     threading.excepthook = on_thread
     sys.unraisablehook = on_callback
 
 
-class _JournalFormatter(logging.Formatter):
-    """journald takes the level from the prefix and adds the time itself."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = _SYSLOG_LEVELS.get(record.levelno, 6)
-        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
+def _tell(what: str, died: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+    error = died.exc_value or died.exc_type()
+    _log.critical("%s", what, exc_info=(died.exc_type, error, died.exc_traceback))
 
 
-def log_to_stderr() -> None:
-    """One line a state change; to journald with levels, to a terminal with the time."""
-    handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
-        handler.setFormatter(_JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+def name_threads() -> None:
+    """Let the kernel know each thread that begins from now on by its name, for `top -H` and debuggers.
+
+    Python does so by itself from 3.14 on.
+    """
+    threading.setprofile(_name_thread)
+
+
+def _name_thread(_: FrameType, __: str, ___: object) -> None:
+    """The first that a new thread does; on that thread."""
+    sys.setprofile(None)
+    name = threading.current_thread().name.encode("ascii", "replace")[:_NAME_BYTES]
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
+
+
+def tell_of_crashes() -> None:
+    """Where each thread was, on stderr, if the process dies of SIGSEGV, or of the watchdog's SIGABRT."""
+    faulthandler.enable(all_threads=True)
+
+
+def end_within(wait_s: float, code: int) -> None:
+    """Whatever still hangs by then, in a library or a disk, does not keep the process from ending with this code."""
+    last = threading.Timer(wait_s, os._exit, (code,))
+    last.daemon = True
+    last.start()
+
+
+def end_now(code: int) -> NoReturn:
+    """Without what libraries have left to do at an exit: a thread that hangs in one would hang there, too."""
+    logging.shutdown()
+    os._exit(code)

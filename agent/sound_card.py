@@ -67,10 +67,15 @@ class SoundCard:
         self._running = True
         self._retry_at_s = 0.0
         self._cause = ""
-        self.busy_since_s: float | None = None
-        """Since when (CLOCK_BOOTTIME) the thread is at one turn; None while it waits for the next."""
+        self.turns = 0
+        self._at_work = False
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._thread.start()
+
+    @property
+    def owes(self) -> bool:
+        """Whether the thread has to come round: it does so every 10 ms while the card is open, every second before."""
+        return self._wanted or self._at_work or not self._verbs.empty()
 
     # Verbs: any thread.
 
@@ -134,7 +139,7 @@ class SoundCard:
         while self._running:
             try:
                 self._obey()
-                self.busy_since_s = _now_s()
+                self.turns += 1
                 if self._playout.open:
                     self._turn()
                 elif self._wanted and _now_s() >= self._retry_at_s:
@@ -146,9 +151,9 @@ class SoundCard:
         """Wait for a verb as long as the card allows, then perform all that wait. Raises AlsaError."""
         closed_s = max(0.0, self._retry_at_s - _now_s()) if self._wanted else None
         try:
-            self.busy_since_s = None
+            self._at_work = False
             verb = self._verbs.get(timeout=self._turn_s if self._playout.open else closed_s)
-            self.busy_since_s = _now_s()
+            self._at_work = True
             verb()
             while not self._verbs.empty():
                 self._verbs.get_nowait()()

@@ -9,6 +9,7 @@ Invariants:
 - Where that transaction fails, each commit is tried alone, in order: one that cannot be stored takes no other with it.
 - Nothing is written unless somebody commits. The write-ahead log is copied back every thousand pages, and at `close`.
 - A sequence number is never given twice, though the report that had it is long delivered and gone.
+- What does not fit into the outbox is added up before it goes: `ReportsAddedUp`.
 - A database that cannot be read is set aside, never deleted and never trusted; the store then begins with what the
   second copy holds. One that seems so while in use ends the process, and is looked through at the next start.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from agent.messages.effects import Write
-from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
+from agent.messages.events import CommitFailed, Committed, Event, OutboxRead, ReportsAddedUp
 from agent.messages.memory import Memory
 from agent.storage.database import (
     StoreError,
@@ -35,13 +36,11 @@ from agent.storage.database import (
     trust_again,
 )
 from agent.storage.ledger import NOT_STORABLE, Ledger
+from agent.storage.outbox import Bounds
 from agent.storage.second_copy import SecondCopy, is_lasting
 
-__all__ = ["MAX_OUTBOX_REPORTS", "Store", "StoreError"]
+__all__ = ["Bounds", "Store", "StoreError"]
 
-MAX_OUTBOX_REPORTS = 10_000
-"""Reports kept while no server is reached: months, 10 MB. Beyond it refusals go first, the oldest of them, then the
-oldest of all: what sounded outlives what did not. A gap in `seq` shows it, and the log counts them."""
 CLOSE_WAIT_S = 6.0
 """Longest wait for what is queued at `close`: one slow fsync of an SD card, and below systemd's 10 s watchdog."""
 _log = logging.getLogger(__name__)
@@ -76,16 +75,23 @@ class Store:
         path: Path,
         post: Callable[[Event], None],
         scratch: Path | None = None,
-        max_outbox_reports: int = MAX_OUTBOX_REPORTS,
+        bounds: Bounds | None = None,
     ) -> None:
         self._path = path
         self._scratch = scratch
         self._takes_nothing = ""
         self._copy = SecondCopy(path)
         self._post = post
-        self._max_outbox_reports = max_outbox_reports
+        self._bounds = bounds or Bounds()
         self._orders: SimpleQueue[_Commit | _ReadOutbox | _Close] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self.turns = 0
+        self._at_work = False
+
+    @property
+    def owes(self) -> bool:
+        """Whether the thread has something to store or to read."""
+        return self._at_work or not self._orders.empty()
 
     def load(self) -> Memory:
         """Open or create the database, return what it holds, and start the thread. Called once, before any other verb.
@@ -141,17 +147,19 @@ class Store:
                 raise
 
     def _serve_all(self, database: sqlite3.Connection) -> None:
-        ledger = Ledger(database, self._max_outbox_reports)
+        ledger = Ledger(database, self._bounds)
         if not self._takes_nothing:
             self._copy.keep(database)
         while self._serve(ledger, self._take_all()):
-            pass
+            self.turns += 1
         if not self._takes_nothing:
             trust_again(self._path)
 
     def _take_all(self) -> list[_Commit | _ReadOutbox | _Close]:
         """All orders that wait, at least one."""
+        self._at_work = False
         orders = [self._orders.get()]
+        self._at_work = True
         try:
             while True:
                 orders.append(self._orders.get_nowait())
@@ -171,8 +179,9 @@ class Store:
             for commit in commits:
                 self._post(CommitFailed(commit.token, self._takes_nothing))
             return
+        sums = ledger.outbox.sums
         try:
-            ledger.perform(write for commit in commits for write in commit.writes)
+            gone = ledger.perform(write for commit in commits for write in commit.writes)
         except NOT_STORABLE as error:
             if is_unreadable(error):
                 raise
@@ -184,12 +193,14 @@ class Store:
             return
         if any(is_lasting(write) for commit in commits for write in commit.writes):
             self._copy.keep(ledger.database)
+        if ledger.outbox.sums != sums:
+            self._post(ReportsAddedUp(gone, ledger.outbox.sums))
         for commit in commits:
             self._post(Committed(commit.token))
 
     def _read(self, order: _ReadOutbox, ledger: Ledger) -> None:
         try:
-            reports = ledger.outbox(order.after_seq, order.limit)
+            reports = ledger.outbox.read(order.after_seq, order.limit)
         except sqlite3.Error as error:
             if is_unreadable(error):
                 raise

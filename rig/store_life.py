@@ -15,7 +15,7 @@ from agent.messages.effects import AppendReport, RememberCommand
 from agent.messages.events import CommitFailed, Committed, Event, ThreadDied
 from agent.messages.reports import Alarm, ReportClaims
 from agent.process import post_deaths
-from agent.store import Store
+from agent.store import Bounds, Store
 
 AT_ONCE = 3
 """Transactions on their way: several become one."""
@@ -26,7 +26,7 @@ def main(path: Path, first: int) -> None:
     logging.disable(logging.CRITICAL)
     inbox: SimpleQueue[Event] = SimpleQueue()
     post_deaths(inbox.put)
-    store = Store(path=path, post=inbox.put, max_outbox_reports=1_000_000_000)
+    store = Store(path=path, post=inbox.put, bounds=Bounds(reports=1_000_000_000, bytes=1_000_000_000_000))
     memory = store.load()
     found = sorted(int(jti.removeprefix("jti-")) for _, jti, _ in memory.accepted)
     _say(json.dumps({"found": found, "reports": memory.outbox_count, "fault": memory.fault}))

@@ -9,6 +9,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSums,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
@@ -35,6 +36,7 @@ from agent.messages.memory import (
     StoredSlot,
     StoredStop,
 )
+from agent.messages.sums import NO_SUMS, Sums, without
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Model:
     ledger: StoredLedger | None = None
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
+    sums: Sums = NO_SUMS
 
     def write(self, write: Write) -> None:
         match write:
@@ -68,6 +71,8 @@ class Model:
                 self.last_seq = claims.seq
             case RemoveReports(seqs):
                 self.outbox = [seq for seq in self.outbox if seq not in seqs]
+            case ForgetSums(told):
+                self.sums = without(self.sums, told)
             case _:
                 self._write_programme(write)
 
@@ -137,4 +142,5 @@ class Model:
             documents=tuple(self.documents[key] for key in sorted(self.documents)),
             slots=tuple(self.slots[key] for key in sorted(self.slots)),
             ledger=self.ledger,
+            sums=self.sums,
         )

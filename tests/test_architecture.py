@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = {"time", "threading", "os", "socket", "logging", "random", "asyncio"}
 """What decisions may not know: the time and 128 random bits are arguments."""
-COMPOSITION = {"agent.__main__", "agent.commands.run"}
+COMPOSITION = {"agent.entry", "agent.__main__", "agent.commands.run"}
 """The only place that builds the node, and so imports everything."""
 COMMANDS = "agent.commands"
 """Each uses what it needs of all the rest, but neither decides (core) nor turns the loop; nobody knows of them."""
@@ -26,7 +26,7 @@ FAMILIES = {
     "agent.store": "agent.storage",
 }
 """Adapters that are one thing in several files: the module that others know, and the folder of its parts."""
-HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio.lines"}
+HOMES = {"msgspec": "agent.messages", "gpiozero": "agent.gpio.lines", "paho": "agent.mqtt"}
 """Libraries whose one home is a package, or is named so that a second cannot creep in elsewhere first."""
 
 

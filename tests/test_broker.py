@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.mqtt.broker import context, why
+from agent.mqtt.broker import why
+from agent.mqtt.tls import context
 from rig.certificates import Authority, Identity
 
 

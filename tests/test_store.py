@@ -26,6 +26,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSums,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
@@ -48,9 +49,10 @@ from agent.messages.memory import DocumentType, Memory, StoredCommand, StoredDoc
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm, AnyReport, CommandOutcome, ReportClaims
 from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.sums import NO_SUMS
 from agent.messages.words import Kind
 from agent.storage.database import MAX_SET_ASIDE, MIGRATIONS
-from agent.store import Store, StoreError
+from agent.store import Bounds, Store, StoreError
 from tests.stored import Model
 
 EMPTY = Memory(next_seq=1, outbox_count=0, accepted=(), stops=(), items=(), settings=())
@@ -69,9 +71,9 @@ def outcome(seq: int, said: Literal["accepted", "refused"]) -> AppendReport:
 class Opened:
     """A store with its inbox, as the loop would hold it."""
 
-    def __init__(self, path: Path, max_outbox_reports: int = 1_000) -> None:
+    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
         self.inbox: SimpleQueue[Event] = SimpleQueue()
-        self.store = Store(path=path, post=self.inbox.put, max_outbox_reports=max_outbox_reports)
+        self.store = Store(path=path, post=self.inbox.put, bounds=bounds)
         self.memory = self.store.load()
 
     def commit(self, token: int, *writes: Write) -> Event:
@@ -86,8 +88,8 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_outbox_reports: int = 1_000) -> Iterator[Opened]:
-    held = Opened(path, max_outbox_reports)
+def opened(path: Path, bounds: Bounds | None = None) -> Iterator[Opened]:
+    held = Opened(path, bounds)
     try:
         yield held
     finally:
@@ -226,45 +228,6 @@ def test_the_outbox_is_read_from_the_oldest_in_portions(path: Path) -> None:
         assert held.outbox(5, 2) == []
         held.store.read_outbox(4, 9)
         assert held.inbox.get(timeout=20) == OutboxRead(((5, codec.encode(report(5))),))
-
-
-def test_a_full_outbox_drops_its_oldest_and_says_so(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with opened(path, max_outbox_reports=3) as held:
-        held.commit(1, *(AppendReport(report(seq)) for seq in range(1, 4)))
-        assert caplog.messages == []
-        held.commit(2, RemoveReports((2,)), AppendReport(report(4)), AppendReport(report(5)))
-        assert held.outbox() == [3, 4, 5]
-        told = "the outbox is full: dropped undelivered are the oldest 0 refusals and 1 other reports"
-        assert caplog.messages == [told]
-    with opened(path, max_outbox_reports=2) as held:
-        assert held.memory.outbox_count == 3
-        held.commit(3, AppendReport(report(6)))
-        assert held.outbox() == [5, 6]
-
-
-def test_of_a_full_outbox_refusals_go_before_what_sounded_and_what_was_accepted(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with opened(path, max_outbox_reports=5) as held:
-        first = (AppendReport(report(1)), outcome(2, "refused"), outcome(3, "accepted"), outcome(4, "refused"))
-        held.commit(1, *first, outcome(5, "refused"))
-        held.commit(2, AppendReport(report(6)))
-        assert held.outbox() == [1, 3, 4, 5, 6]
-        held.commit(3, RemoveReports((4,)), AppendReport(report(7)), AppendReport(report(7)))
-        assert held.outbox() == [1, 3, 4, 5, 6], "a transaction that fails changes nothing"
-        held.commit(4, AppendReport(report(7)))
-        assert held.outbox() == [1, 3, 5, 6, 7], "nor what is known of the outbox"
-    with opened(path, max_outbox_reports=5) as held:  # and so after a restart
-        held.commit(5, outcome(8, "accepted"), AppendReport(report(9)))
-        assert held.outbox() == [3, 6, 7, 8, 9]
-        held.commit(6, outcome(10, "refused"))
-        assert held.outbox() == [3, 6, 7, 8, 9], "its number stays used: a gap"
-    assert [message.split("oldest ")[1] for message in caplog.messages if "full" in message] == [
-        "1 refusals and 0 other reports",
-        "1 refusals and 0 other reports",
-        "1 refusals and 1 other reports",
-        "1 refusals and 0 other reports",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -543,6 +506,7 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(KeepNames, st.dictionaries(NAMES, NAMES, max_size=3).map(lambda names: tuple(names.items()))),
     st.builds(KeepUnjudged, NAMES, NAMES, st.sampled_from(["", "flood"]), st.binary(max_size=4)),
     st.builds(ForgetUnjudged, NAMES, NAMES),
+    st.just(ForgetSums(NO_SUMS)),
     st.builds(RemoveReports, st.lists(SMALL, max_size=3).map(tuple)),
     st.none(),  # stands for the next report
 )

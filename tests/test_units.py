@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.run import CLOSING_S
+from agent.restarts import WAITS_S
+
+SLOWEST_START_S = 12
+"""Of a Zero 2 W with a busy SD card."""
 UNIT = Path(__file__).parent.parent / "systemd/loa-agent.service"
 MAX_EXPOSURE_TENTHS = 20
 """0 is walled in, 100 is naked. What is left: the network, two kinds of device, asking the kernel for the time,
@@ -75,6 +80,8 @@ def test_the_relay_falls_on_every_way_out_and_the_node_comes_back() -> None:
     assert service["ExecStart"].split()[0] == service["ExecStopPost"].split()[0]
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
     assert (service["WatchdogSec"], service["TimeoutAbortSec"]) == ("10", "2")
-    assert service["Restart"] == "always"
+    assert (service["Restart"], service["RestartSec"]) == ("always", "1")
+    assert max(WAITS_S) + SLOWEST_START_S < int(service["TimeoutStartSec"]), "it waits before it is ready"
+    assert min(int(service["TimeoutStopSec"]), int(service["WatchdogSec"])) > CLOSING_S
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert not {"After", "Wants", "Requires"} & set(unit["Unit"])  # no network, no clock, no card is waited for

@@ -1,4 +1,4 @@
-"""How a command of `loa-agent` ends. A bug ends `run` with 70, what hangs with 75 (core.life)."""
+"""How a command of `loa-agent` ends (docs/endings.md)."""
 
 from typing import Final
 
@@ -6,6 +6,8 @@ DONE: Final = 0
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 REFUSED: Final = 3
+BUG: Final = 70
+"""EX_SOFTWARE of sysexits.h: `run` met an exception that nobody foresaw. What hangs ends it with 75 (core.life)."""
 
 
 class CommandError(Exception):

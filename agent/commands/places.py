@@ -21,6 +21,12 @@ def runtime_folder(config: Config | None) -> Path:
     return config.storage.runtime
 
 
+def unit_folder() -> Path | None:
+    """The unit's runtime folder; None where systemd has not started us."""
+    folder = os.environ.get("RUNTIME_DIRECTORY")
+    return Path(folder) if folder else None
+
+
 def socket_in(runtime: Path) -> Path:
     """Where the running agent answers."""
     return runtime / SOCKET_NAME

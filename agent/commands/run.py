@@ -3,9 +3,11 @@
 import argparse
 import logging
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from queue import SimpleQueue
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from agent import RELEASED_AT_S, __version__
@@ -13,8 +15,9 @@ from agent.carried import CarriedClock, CarriedProgress
 from agent.clock import Clock
 from agent.clock_chip import read_chip
 from agent.commands.amp_off import claim_of
+from agent.commands.exits import BUG, DONE
 from agent.commands.files import addressee, load, node_key
-from agent.commands.places import socket_in
+from agent.commands.places import socket_in, unit_folder
 from agent.config import Config
 from agent.console import Console
 from agent.core import node
@@ -23,12 +26,14 @@ from agent.decoders.demuxers import begin_of, demuxer_for
 from agent.fetch import Fetch
 from agent.gpio.claim import remember
 from agent.gpio_amp import GpioAmplifiers
+from agent.journal import log_to_stderr
 from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
 from agent.messages.rules import NO_RULES
 from agent.player import Player
-from agent.process import log_to_stderr, post_deaths, post_signals
+from agent.process import end_now, end_within, name_threads, post_deaths, post_signals, tell_of_crashes
+from agent.restarts import Restarts
 from agent.security import NodeKey, TrustStore
 from agent.sound_card import SoundCard
 from agent.speech import Synthesiser
@@ -36,6 +41,9 @@ from agent.store import Store
 from agent.systemd import Systemd
 from agent.verification.judge import Judge, trust_in_force
 from agent.vitals import Vitals
+
+CLOSING_S: Final = 8.0
+"""For all adapters together; below the unit's TimeoutStopSec and WatchdogSec, 10 s each."""
 
 log = logging.getLogger("loa")
 
@@ -48,16 +56,41 @@ def arguments(_: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Whatever the loop ends with. Raises ConfigError, CommandError, OSError where it cannot begin."""
-    config, trust = load(options.config)
     log_to_stderr()
+    tell_of_crashes()
+    name_threads()
+    restarts = Restarts(unit_folder())
+    _wait_for_turn(restarts)
+    config, trust = load(options.config)
     for note in config.notes:  # what a technician should know of a file that is good
         log.warning("%s: %s", options.config, note)
     inbox: Inbox = SimpleQueue()
     post_deaths(inbox.put)
     post_signals(inbox.put)
     with ExitStack() as open_adapters:
-        loop = _compose(config, trust, inbox, open_adapters)
+        code = _live(_compose(config, trust, inbox, open_adapters))
+        if code == DONE:
+            restarts.end_well()
+        end_within(CLOSING_S, code)
+    if code != DONE:
+        end_now(code)
+    return code
+
+
+def _wait_for_turn(restarts: Restarts) -> None:
+    """What ends badly again and again is not begun again at once, but never given up either."""
+    bad, wait_s = restarts.begin(time.clock_gettime(time.CLOCK_BOOTTIME))
+    if wait_s > 0:
+        log.warning("%d lives in a row have ended badly: beginning in %.0f s", bad, wait_s)
+        time.sleep(wait_s)
+
+
+def _live(loop: Loop) -> int:
+    try:
         return loop.run()
+    except Exception:
+        log.critical("the loop has failed: the agent ends", exc_info=True)
+        return BUG
 
 
 def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack) -> Loop:
@@ -102,6 +135,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
+    remember(config.storage.runtime, replace(claim, chip=amplifiers.chip))
     carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     carried_progress = CarriedProgress(folder=config.storage.runtime)
     inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))

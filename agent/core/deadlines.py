@@ -42,8 +42,8 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
 
 def _of_item(turn: Turn, item: Item) -> list[float | None]:
     instants: list[float | None] = [_mono(turn, item.not_after + JUST_AFTER_S)]
-    if not item.durable:
-        instants.append(item.ordered_s + its.EMERGENCY_COMMIT_WAIT_S)
+    if not item.durable and its.commit_wait_s(item) < float("inf"):
+        instants.append(item.ordered_s + its.commit_wait_s(item))
     offset_s = turn.state.timekeeping.offset_s
     if offset_s is not None:
         opens_s = prog.opens_s(item, offset_s)

@@ -3,6 +3,7 @@
 Persist, then acknowledge, then act (design invariant 3).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from agent.core.state import COMMIT_RETRY_S, DISK_CALM_S, Turn, disk_fault
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reports import CommandOutcome, PlayRecord
+from agent.messages.sums import NO_SUMS
 
 MAX_RECEIVED: Final = 64
 """Delivered reports whose removal waits for a transaction; beyond this they get one of their own."""
@@ -33,25 +35,49 @@ def send_reports(turn: Turn) -> None:
         turn.state = replace(turn.state, outbox=due)
     if len(turn.state.outbox.received) >= MAX_RECEIVED:
         turn.commit()
+    if turn.state.connection.up:
+        _tell_sums(turn)
     outbox = turn.state.outbox
     if turn.state.connection.up and box.may_read(outbox):
         turn.do(do.ReadOutbox(outbox.cursor, box.WINDOW - len(outbox.in_flight)))
         turn.state = replace(turn.state, outbox=box.reading(outbox))
 
 
+def _tell_sums(turn: Turn) -> None:
+    """Somebody listens again: one report for all that found no room; it leaves the sums as it enters the outbox."""
+    outbox, sums = box.take_sums(turn.state.outbox, turn.now.mono_s)
+    if sums != NO_SUMS and not any(isinstance(write, do.ForgetSums) for write in _unstored(turn)):
+        turn.state = replace(turn.state, outbox=outbox)
+        turn.commit(turn.report(box.alarm_of(sums)), do.ForgetSums(sums), again=True)
+
+
+def _unstored(turn: Turn) -> Iterator[do.Write]:
+    """What is given to the store, and not known to be stored."""
+    for each in (*turn.state.pending.values(), *(pending for _, pending in turn.state.failed_commits)):
+        yield from each.writes
+
+
+def on_added_up(turn: Turn, event: ev.ReportsAddedUp) -> None:
+    """The outbox was full, or what was told of that is told."""
+    turn.state = replace(turn.state, outbox=box.added_up(turn.state.outbox, event.reports, event.sums))
+
+
 def on_connected(turn: Turn, event: ev.Connected) -> None:
     """The link is up: say who we are, and send what waits."""
     if event.connection != turn.state.connection.number:
         return
+    connection, alarms = conn.take_alarms(conn.established(turn.state.connection, turn.now.mono_s), turn.now.mono_s)
     turn.state = replace(
         turn.state,
-        connection=conn.established(turn.state.connection),
+        connection=connection,
         outbox=box.restart(turn.state.outbox),
         timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now),
         heartbeat_due_s=turn.now.mono_s,
     )
     turn.log(f"link up: {event.broker}")
     publish_state(turn)
+    if alarms:
+        turn.commit(*(turn.report(alarm) for alarm in alarms))
 
 
 def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
@@ -59,10 +85,29 @@ def on_disconnected(turn: Turn, event: ev.Disconnected) -> None:
     connection = turn.state.connection
     if event.connection != connection.number or connection.retry_at_s is not None:
         return
-    lost = conn.lost(connection, turn.now.mono_s, turn.now.entropy)
+    lost = conn.lost(connection, event, turn.now.mono_s, turn.now.entropy)
     turn.state = replace(turn.state, connection=lost)
     wait_s = (lost.retry_at_s or turn.now.mono_s) - turn.now.mono_s
     turn.warn(f"link down: {event.detail}; next attempt in {wait_s:.1f} s")
+
+
+def on_link_hangs(turn: Turn, told: str) -> None:
+    """Its thread never comes back: leave it behind, and make another connection with another client."""
+    connection = turn.state.connection
+    turn.state = replace(turn.state, connection=replace(connection, hung=connection.hung + 1))
+    on_disconnected(turn, ev.Disconnected(connection.number, f"{told}: left behind"))
+
+
+def on_disk_hangs(turn: Turn, told: str) -> None:
+    """What waits for the disk waits; what may sound without it does."""
+    turn.state = replace(turn.state, disk_hangs=told)
+    turn.do(do.Log("error", f"disk: {told}"))
+
+
+def _disk_answers(turn: Turn) -> None:
+    if turn.state.disk_hangs:
+        turn.state = replace(turn.state, disk_hangs="")
+        turn.warn("disk: it answers again")
 
 
 def on_delivered(turn: Turn, event: ev.ReportDelivered) -> None:
@@ -75,6 +120,7 @@ def on_delivered(turn: Turn, event: ev.ReportDelivered) -> None:
 
 def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
     """Send what the store has read."""
+    _disk_answers(turn)
     outbox, send = box.read(turn.state.outbox, tuple(seq for seq, _ in event.reports))
     if not turn.state.connection.up:
         turn.state = replace(turn.state, outbox=replace(outbox, in_flight=frozenset()))
@@ -87,6 +133,7 @@ def on_outbox_read(turn: Turn, event: ev.OutboxRead) -> None:
 
 def on_committed(turn: Turn, event: ev.Committed) -> None:
     """It is on the disk: acknowledge, let the item sound, put what it sets into force."""
+    _disk_answers(turn)
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
@@ -114,6 +161,7 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
 
     Not so an emergency, and not what is over by now, or was judged: its record is on its way, or its outcome.
     """
+    _disk_answers(turn)
     pending = turn.state.pending.get(event.token)
     if pending is None:
         return
@@ -258,9 +306,12 @@ def ask_again(turn: Turn) -> None:
     if due_s is None or turn.now.mono_s < due_s:
         return
     turn.state = replace(turn.state, ask_again_s=None)
-    if turn.state.connection.up:
-        turn.state = replace(turn.state, connection=conn.lost(turn.state.connection, turn.now.mono_s, turn.now.entropy))
-        turn.warn("a command could not be stored: connecting anew, so that the broker brings it again")
+    connection = turn.state.connection
+    if connection.up:
+        told = "a command could not be stored: connecting anew, so that the broker brings it again"
+        end = ev.Disconnected(connection.number, told)
+        turn.state = replace(turn.state, connection=conn.lost(connection, end, turn.now.mono_s, turn.now.entropy))
+        turn.warn(told)
 
 
 def _is_owed(turn: Turn, pending: Pending) -> bool:

@@ -166,6 +166,13 @@ def _versions(documents: tuple[DocumentSeen, ...]) -> str:
     return ", ".join(f"version {each.version} of {each.iss}" for each in documents) or "none"
 
 
+def _link(state: NodeState) -> str:
+    connection = state.connection
+    if connection.up:
+        return f"up, connection {connection.number}"
+    return f"down, connection {connection.number}{connection.cause and f': {connection.cause}'}"
+
+
 def describe(state: NodeState, now: Now) -> bytes:
     """The answer to `loa-agent status`: the heartbeat, and what only somebody on the pole needs."""
     names = prog.names(state.programme)
@@ -175,7 +182,7 @@ def describe(state: NodeState, now: Now) -> bytes:
         "version": state.settings.version,
         "public key": state.settings.public,
         "up": f"{now.mono_s - state.started_s:.0f} s",
-        "link": f"{'up' if state.connection.up else 'down'}, connection {state.connection.number}",
+        "link": _link(state),
         "clock": f"{trusted} ({state.timekeeping.evidence})",
         "trust": f"version {state.trust.document.version}, SHA-256 {state.trust.sha256}",
         "schedules": _versions(seen(state, "set_schedule")),

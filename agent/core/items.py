@@ -14,7 +14,7 @@ from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.loudness import NO_SOUND, Loudness
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules
-from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, Relay
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Relay
 from agent.messages.words import Kind
 
 Media = MediaFile | MediaPipe | MediaBuiltin
@@ -39,6 +39,15 @@ LAST_WORD_WAIT_S: Final = 2.0
 
 EMERGENCY_COMMIT_WAIT_S: Final = 2.0
 """A slow SD card delays an emergency no longer than this (design section 3)."""
+
+
+SLOT_COMMIT_WAIT_S: Final = 10.0
+"""Nor is a slot silenced by one that hangs: its schedule is on the disk already."""
+
+FETCH_WAIT_S: Final = 60.0
+"""Fetch ends by itself what does not come. Where it never answers at all, the disk hangs under it: beyond this and the
+time that the slowest line takes, the next source has its turn."""
+SLOWEST_BYTES_PER_S: Final = 4_096
 
 
 class Stage(StrEnum):
@@ -227,8 +236,26 @@ def at_stage(attempt: Attempt, stage: Stage, at_s: float) -> Attempt:
 
 
 def may_sound(item: Item, at_s: float) -> bool:
-    """Persist, then act; but an emergency waits two seconds for the disk and no longer, a slot for its refusal."""
-    return item.durable or item.unstorable or (item.is_emergency and at_s >= item.ordered_s + EMERGENCY_COMMIT_WAIT_S)
+    """Persist, then act; but an emergency waits two seconds for the disk and no longer, a slot for its no or ten."""
+    return item.durable or item.unstorable or at_s >= item.ordered_s + commit_wait_s(item)
+
+
+def commit_wait_s(item: Item) -> float:
+    """How long it waits for a disk that does not answer."""
+    if item.is_emergency:
+        return EMERGENCY_COMMIT_WAIT_S
+    return float("inf") if item.slot_until is None else SLOT_COMMIT_WAIT_S
+
+
+def fetch_wait_s(attempt: Attempt) -> float:
+    """How long bytes may be on their way."""
+    match attempt.item.play.sources[attempt.item.source].only:
+        case File(bytes=size):
+            return FETCH_WAIT_S + size / SLOWEST_BYTES_PER_S
+        case Relay():
+            return FETCH_WAIT_S
+        case _:
+            return float("inf")
 
 
 def limit_s(attempt: Attempt) -> float | None:
@@ -246,7 +273,10 @@ def limit_s(attempt: Attempt) -> float | None:
             return attempt.since_s + LAST_WORD_WAIT_S
         case Stage.ENDING:
             return attempt.since_s + (LAST_WORD_WAIT_S if attempt.relay_cut else SILENCE_WAIT_S)
-        case Stage.FETCHING | Stage.FETCHED | Stage.HELD:
+        case Stage.FETCHING:
+            wait_s = fetch_wait_s(attempt)
+            return None if wait_s == float("inf") else attempt.since_s + wait_s
+        case Stage.FETCHED | Stage.HELD:
             return None
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, documents, resuming, schedule, zones
+from agent.core import attempts, delivery, documents, resuming, schedule, zones
+from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.answers import forget_stops_of_removed_keys
@@ -42,7 +43,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         state,
         restored=True,
         timekeeping=timekeeping,
-        outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count),
+        outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count, sums=event.sums),
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
@@ -137,7 +138,16 @@ def on_thread_died(turn: Turn, event: ev.ThreadDied) -> None:
 
 
 def on_thread_stuck(turn: Turn, event: ev.ThreadStuck) -> None:
-    """What hangs in a library or a driver comes back with the next process only."""
-    turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
-    turn.do(do.Log("error", f"thread {event.thread} hangs since {event.for_s:.0f} s"))
-    turn.do(do.Exit(HANGS, f"thread {event.thread} hangs"))
+    """What hangs in a library or a driver comes back with the next process only; a connection, with the next one.
+
+    A disk that hangs would hang the next process too, before it has begun: this one can still sound (ADR 0026).
+    """
+    told = f"thread {event.thread} hangs since {event.for_s:.0f} s"
+    if event.thread == "store":
+        delivery.on_disk_hangs(turn, f"it has not answered for {event.for_s:.0f} s")
+    elif event.thread == "link" and turn.state.connection.hung + 1 < conn.MAX_HUNG:
+        delivery.on_link_hangs(turn, told)
+    else:
+        turn.do(*(do.SwitchRelay(zone, on=False) for zone in turn.state.settings.zones))
+        turn.do(do.Log("error", told))
+        turn.do(do.Exit(HANGS, f"thread {event.thread} hangs"))

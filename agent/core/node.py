@@ -180,6 +180,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.TrustTaken: trusting.on_taken,
     ev.Committed: delivery.on_committed,
     ev.CommitFailed: delivery.on_commit_failed,
+    ev.ReportsAddedUp: delivery.on_added_up,
     ev.OutboxRead: delivery.on_outbox_read,
     ev.FileReady: news.on_source,
     ev.StreamReady: news.on_source,

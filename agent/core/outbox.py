@@ -5,12 +5,20 @@ restart; `boot` and `seq` tell the copy. "No subscriber" is no receipt: sent aga
 """
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
+
+from agent.messages.reports import Alarm
+from agent.messages.sums import NO_SUMS, Sums
 
 WINDOW: Final = 8
 """Reports in flight at once: the broker's receive maximum is seldom lower."""
 
 UNHEARD_RETRY_S: Final = 60.0
+
+SUMS_EVERY_S: Final = 3_600.0
+"""What was added up for want of room is told at most so often."""
+SUMS: Final = "reports_added_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,7 @@ class Outbox:
     """`waiting` counts reports stored and not yet received by anybody; `cursor` is the last seq read this connection.
 
     `received` are to be removed by the next transaction; `resend_at_s` is when reports that nobody heard go again.
+    `sums` is what was added up for want of room and not told, `sums_told_s` when such was told last.
     """
 
     next_seq: int
@@ -28,6 +37,8 @@ class Outbox:
     in_flight: frozenset[int] = frozenset()
     received: tuple[int, ...] = ()
     resend_at_s: float | None = None
+    sums: Sums = NO_SUMS
+    sums_told_s: float = float("-inf")
 
 
 def restart(outbox: Outbox) -> Outbox:
@@ -101,3 +112,33 @@ def resend_due(outbox: Outbox, at_s: float) -> Outbox:
 def take_received(outbox: Outbox) -> tuple[Outbox, tuple[int, ...]]:
     """What the next transaction may remove."""
     return replace(outbox, received=()), outbox.received
+
+
+def added_up(outbox: Outbox, reports: int, sums: Sums) -> Outbox:
+    """The store was full: so many more are not waiting any longer, and this is what is to be told of all such."""
+    return replace(outbox, waiting=outbox.waiting - reports, sums=sums)
+
+
+def take_sums(outbox: Outbox, at_s: float) -> tuple[Outbox, Sums]:
+    """What is to be told now of reports that are gone, if anything."""
+    if outbox.sums == NO_SUMS or at_s - outbox.sums_told_s < SUMS_EVERY_S:
+        return outbox, NO_SUMS
+    return replace(outbox, sums=NO_SUMS, sums_told_s=at_s), outbox.sums
+
+
+def alarm_of(sums: Sums) -> Alarm:
+    """One report that stands for many: for people, and with every number a program may want."""
+    told = []
+    if sums.records:
+        told.append(f"{sums.records} play records {_day(sums.from_s)} to {_day(sums.until_s)}")
+        told.append(f"{sums.played} played, {sums.stopped} stopped, {sums.failed} failed, {sums.missed} missed")
+        told.append(f"{sums.played_s:.0f} s of sound, amplifier on {sums.amplifier_on_s:.0f} s")
+    if sums.refusals:
+        told.append(f"{sums.refusals} refusals")
+    if sums.others:
+        told.append(f"{sums.others} others")
+    return Alarm(SUMS, f"{'; '.join(told)}; seq {sums.first_seq} to {sums.last_seq}", sums.reports)
+
+
+def _day(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -121,6 +121,9 @@ def _lose_patience(turn: Turn, attempt: Attempt) -> None:
             held(turn, attempt)
         case Stage.READY:
             wait_undecoded(turn, attempt)
+        case Stage.FETCHING:
+            told = f"its bytes have not come within {its.fetch_wait_s(attempt):.0f} s: does the disk hang?"
+            end_source(turn, attempt, Outcome("failed", Reason.STALLED, told))
         case Stage.DECODING if isinstance(attempt.media, do.MediaFile):
             detail = f"no sample within {its.FIRST_SOUND_S} s"
             end_source(turn, attempt, Outcome("failed", Reason.UNDECODABLE, detail))

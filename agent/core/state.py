@@ -151,6 +151,8 @@ class State:
     disk_fault: str = ""
     disk_failed_s: float = float("-inf")
     """Why, and when, the disk last refused a transaction (`disk_fault`)."""
+    disk_hangs: str = ""
+    """That the store has not answered for long, while that lasts."""
     ask_again_s: float | None = None
     """When to connect anew, for a command that could not be stored."""
     card_wanted: bool = False
@@ -171,6 +173,8 @@ DISK_CALM_S: Final = 3 * COMMIT_RETRY_S
 
 def disk_fault(state: State, now: Now) -> str:
     """Why the disk does not store, empty while it does."""
+    if state.disk_hangs:
+        return state.disk_hangs
     fails = state.failed_commits or now.mono_s < state.disk_failed_s + DISK_CALM_S
     return state.disk_fault if fails else ""
 

@@ -192,7 +192,7 @@ def _resolved(base: str, uri: str) -> str:
     try:
         return follow(parse_address(base), uri).uri
     except ValueError as error:
-        raise SourceError(Reason.NOT_ALLOWED, f"the playlist names {uri[:100]!r}: {error}") from None
+        raise SourceError(Reason.NOT_ALLOWED, f"the playlist names {uri.partition('?')[0][:100]!r}: {error}") from None
 
 
 def _too_large(count: int) -> SourceError:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.gpio.let_go import FILE_NAME
 from agent.gpio.lines import Factory, Line
 
-FILE_NAME = "amplifier.json"
+__all__ = ["FILE_NAME", "Claim", "recall", "remember"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ inactive level, in the same system call that makes it an output; closing leaves 
 
 import contextlib
 import importlib
-import os
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
+
+from agent.gpio.trace import levels_left, note
 
 # gpiozero has no types; this one name is where the untyped world ends.
 gpiozero: Any = importlib.import_module("gpiozero")
@@ -23,8 +23,6 @@ Factory = Literal["lgpio", "mock"]
 
 FORTY_PIN_HEADER = 0xA02082
 """Board revision (Pi 3B) taken where the machine names none: every Pi since 2014 has the same 40-pin header."""
-TRACE_TAIL_BYTES = 4_096
-"""How far back a simulated board looks for the level it was left at: some 80 changes."""
 MAX_REMEMBERED_STATES = 64
 """gpiozero's mock pin remembers every change for ever: a node that runs on it must not grow."""
 
@@ -75,6 +73,12 @@ class Lines:
         except GpioError:
             self.close()
             raise
+
+    @property
+    def chip(self) -> int | None:
+        """The number of the chip that was found; None on a simulated board."""
+        found: int | None = getattr(self._board, "chip", None)
+        return found
 
     def _claim(self, line: Line) -> Relay:
         try:
@@ -193,7 +197,7 @@ class SimulatedBoard(mock.MockFactory):  # type: ignore[misc]  # gpiozero has no
         super().__init__(revision=f"{FORTY_PIN_HEADER:x}", pin_class=SimulatedPin)
         self._zones = {line.gpio: (zone, line.active_high) for zone, line in lines.items()}
         self._trace = trace
-        self._levels = {} if trace is None else _levels_left(trace)
+        self._levels = {} if trace is None else levels_left(str(trace))
 
     def saw(self, gpio: int, level: bool) -> None:
         """Write the level down if it is another one than before."""
@@ -201,9 +205,7 @@ class SimulatedBoard(mock.MockFactory):  # type: ignore[misc]  # gpiozero has no
             return
         self._levels[gpio] = level
         zone, active_high = self._zones[gpio]
-        at_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-        with self._trace.open("a", encoding="ascii") as trace:
-            trace.write(f"{at_s:.6f} {zone} gpio{gpio} {int(level)} {'on' if level == active_high else 'off'}\n")
+        note(str(self._trace), zone, gpio, level=level, on=level == active_high)
 
 
 def _simulated_board(lines: Mapping[str, Line], trace: Path | None) -> Any:
@@ -211,18 +213,3 @@ def _simulated_board(lines: Mapping[str, Line], trace: Path | None) -> Any:
         return SimulatedBoard(lines, trace)
     except OSError as error:
         raise GpioError(f"the simulated board's trace {trace} cannot be read: {error.strerror}") from error
-
-
-def _levels_left(trace: Path) -> dict[int, bool]:
-    """The last level of each line in the trace; a line that is not there is unknown."""
-    if not trace.exists():
-        return {}
-    with trace.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TRACE_TAIL_BYTES))
-        rows = [row.split() for row in file.read().decode("ascii", "replace").splitlines()]
-    columns = 5
-    return {
-        int(row[2].removeprefix("gpio")): row[3] == "1"
-        for row in rows
-        if len(row) == columns and row[2].startswith("gpio") and row[2].removeprefix("gpio").isdecimal()
-    }

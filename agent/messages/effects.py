@@ -9,6 +9,7 @@ from agent.messages.memory import DocumentType
 from agent.messages.progress import Progress
 from agent.messages.reports import ReportClaims
 from agent.messages.sources import BuiltinName, File, Relay, Speech
+from agent.messages.sums import Sums
 from agent.messages.trust import TrustDocument
 
 # Link ---------------------------------------------------------------------------------------------------------------
@@ -258,6 +259,13 @@ class RemoveReports:
     seqs: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetSums:
+    """So much of what was added up for want of room is in a report now."""
+
+    told: Sums
+
+
 Write = (
     RememberCommand
     | ForgetCommands
@@ -279,6 +287,7 @@ Write = (
     | EndDocument
     | AppendReport
     | RemoveReports
+    | ForgetSums
 )
 
 

@@ -5,6 +5,7 @@ Every event that concerns one attempt at one source carries that attempt's `toke
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
@@ -12,6 +13,7 @@ from agent.messages.loudness import Loudness
 from agent.messages.memory import StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
+from agent.messages.sums import NO_SUMS, Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,22 @@ class Connected:
     broker: str
 
 
+class LinkFault(StrEnum):
+    """What no number of attempts mends, and somebody has to see to."""
+
+    TAKEN_OVER = "session_taken_over"
+    """Another machine is connected under this node's name."""
+    NOT_AUTHORISED = "not_authorised"
+    """The broker knows this node not, or does not let it in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Disconnected:
     """The connection has ended, or never came about. `detail` is one clear sentence."""
 
     connection: int
     detail: str
+    fault: LinkFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,7 @@ class Restored:
     progress: Progress = NO_PROGRESS
     fault: str = ""
     """Of the disk, for an alarm."""
+    sums: Sums = NO_SUMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +224,14 @@ class CommitFailed:
 
     token: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsAddedUp:
+    """What is to be told of reports that went undelivered is `sums` now; `reports` more of them have gone."""
+
+    reports: int
+    sums: Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +436,7 @@ Event = (
     | Restored
     | Committed
     | CommitFailed
+    | ReportsAddedUp
     | OutboxRead
     | FileReady
     | StreamReady

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.messages.sums import NO_SUMS, Sums
+
 DocumentType = Literal["set_schedule", "set_policy"]
 """The commands whose document lasts until its authority's next version."""
 
@@ -98,5 +100,7 @@ class Memory:
     documents: tuple[StoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    sums: Sums = NO_SUMS
+    """Of reports that went from the outbox undelivered, and are still to be told."""
     fault: str = ""
     """What a person should know of the disk: a database that was lost, a disk that takes nothing."""

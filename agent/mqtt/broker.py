@@ -1,7 +1,6 @@
-"""A broker: where it is, whom we trust there, how much we read at once, and why it failed in words a technician knows.
+"""A broker: where it is, and why it failed in words a technician knows.
 
-Thread: that of the connection (link). Standard library only. Invariants: the private CA and nothing else is trusted,
-the host name is checked, nothing below TLS 1.2 is spoken.
+Thread: that of the connection (link). Standard library only.
 """
 
 import socket
@@ -11,13 +10,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-MAX_RECEIVE_BYTES = 2 * 1024 * 1024
-"""Largest MQTT packet that is read at all. MQTT 5 brokers keep to our 264 KiB; this stops those that do not."""
-MAX_READ_BYTES = 64 * 1024
-"""Bytes asked of TLS at once: Python reserves that much for each read."""
-
-_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which Python has no name for."""
+from agent.messages.events import LinkFault
 
 _CERTIFICATE_FAULTS = {
     9: "the broker's certificate is not yet valid: is this node's clock right?",
@@ -46,6 +39,16 @@ _ALERTS = {
 }
 """By the end of OpenSSL's reason."""
 
+_NOT_LET_IN = (
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REQUIRED",
+    "CERTIFICATE_REVOKED",
+    "UNKNOWN_CA",
+    "BAD_CERTIFICATE",
+    "ACCESS_DENIED",
+)
+"""Of these, what the broker says of this node."""
+
 
 _REASON_CODES = {
     0x00: "the broker ended the connection and gave no reason",
@@ -62,6 +65,16 @@ _REASON_CODES = {
     0x9F: "the broker limits the rate of connections",
 }
 """Of MQTT 5; others go by their English name in the standard."""
+
+_FAULTS = {
+    0x85: LinkFault.NOT_AUTHORISED,  # client identifier not valid
+    0x86: LinkFault.NOT_AUTHORISED,  # bad user name or password
+    0x87: LinkFault.NOT_AUTHORISED,
+    0x8A: LinkFault.NOT_AUTHORISED,  # banned
+    0x8C: LinkFault.NOT_AUTHORISED,  # bad authentication method
+    0x8E: LinkFault.TAKEN_OVER,
+}
+"""What somebody has to mend: no number of attempts will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,65 +98,6 @@ class Broker:
             raise ValueError(f"a broker is mqtts://host:port or mqtt://host:port, not {url!r}")
         tls = parts.scheme == "mqtts"
         return cls(url, parts.hostname, parts.port or (8_883 if tls else 1_883), tls)
-
-
-class BoundedSocket(ssl.SSLSocket):
-    """Refuses to begin a packet beyond `MAX_RECEIVE_BYTES`; keeps why reading or writing failed, which paho forgets."""
-
-    last_error: OSError | None = None
-
-    def do_handshake(self, block: bool = False) -> None:
-        """Closes the socket where it fails: paho forgets that it was open.
-
-        Raises:
-            OSError: as `ssl` does.
-        """
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """At most `MAX_READ_BYTES`.
-
-        Raises:
-            OSError: also where more is asked for than any packet of ours may hold.
-        """
-        try:
-            if buflen > MAX_RECEIVE_BYTES:
-                raise ConnectionAbortedError(f"the broker sent a packet of {buflen} bytes")
-            return super().recv(min(buflen, MAX_READ_BYTES), flags)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError as error:
-            self.last_error = error
-            raise
-
-
-def context(*, ca: Path, certificate: Path | None, key: Path | None, dates: bool = True) -> ssl.SSLContext:
-    """Trust `ca` alone; show `certificate`. Read anew for each connection, so that a renewed one needs no restart.
-
-    Chain and host name are checked in any case. `dates` false leaves out the dates alone, which OpenSSL would compare
-    with a wall clock known to be wrong: in 1970 every certificate of today is "not yet valid" (ADR 0017).
-
-    Raises:
-        OSError: a file is missing, unreadable, or not what it should be.
-    """
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    tls.sslsocket_class = BoundedSocket
-    tls.load_verify_locations(cafile=ca)
-    if not dates:
-        tls.verify_flags |= _NO_CHECK_TIME
-    if certificate is not None:
-        tls.load_cert_chain(certificate, key, password=_no_password)
-    return tls
-
-
-def _no_password() -> str:
-    """OpenSSL would ask at the terminal, and wait for ever."""
-    raise PermissionError("the key is encrypted, and nobody is here to type a password")
 
 
 def why(error: Exception) -> str:
@@ -181,3 +135,16 @@ def _tls_alert(error: ssl.SSLError) -> str:
 def said(code: int, name: str) -> str:
     """What an MQTT reason code means to us; `name` is the standard's."""
     return _REASON_CODES.get(code, f"{name} (0x{code:02X})")
+
+
+def fault_of_code(code: int) -> LinkFault | None:
+    """What an MQTT reason code says that somebody has to mend, if anything."""
+    return _FAULTS.get(code)
+
+
+def fault_of_error(error: Exception | None) -> LinkFault | None:
+    """The same of what went wrong below MQTT."""
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
+        return None
+    reason = (error.reason or "").upper()
+    return LinkFault.NOT_AUTHORISED if reason.endswith(_NOT_LET_IN) else None

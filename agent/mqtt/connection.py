@@ -1,10 +1,11 @@
-"""One MQTT connection, from name lookup to its end: command envelopes in, state, heartbeat and reports out.
+"""One MQTT connection, from dialling to its end: command envelopes in, state, heartbeat and reports out.
 
-Thread: each connection has its own, `link-N`, which alone touches its paho client; name lookup and TLS may take minutes
-there and block nobody. `order` puts what the loop wants into that thread's queue and wakes it.
+Thread: each connection has its own, `link-N`, which alone touches its paho client, waits in `poll` alone, and counts
+how often it comes round. `order` puts what the loop wants into that thread's queue and wakes it.
 
 Invariants:
-- One paho client per connection, never reused. paho's own reconnecting is off: the core says when and where to.
+- One paho client per connection, never reused. paho's own reconnecting is off: the core says when.
+- It is up when the broker has answered: CONNACK, and SUBACK for what we asked of it.
 - Each connection posts `Disconnected` exactly once, as its last event; `Connected` at most once, after the SUBACK.
 - What was not acknowledged comes again. Messages that the broker kept may arrive before `Connected`.
 - What paho cannot digest is the broker's fault and ends the connection. paho's callbacks only take notes, which are
@@ -14,71 +15,52 @@ Invariants:
 import logging
 import os
 import select
-import socket
 import ssl
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.messages.events import Connected, Delivery, Disconnected, Event, MessageArrived, ReportDelivered
-from agent.mqtt.broker import Broker, context, said, why
+from agent.messages.events import (
+    Connected,
+    Delivery,
+    Disconnected,
+    LinkFault,
+    MessageArrived,
+    ReportDelivered,
+)
+from agent.mqtt.broker import Broker, fault_of_code, fault_of_error, said, why
+from agent.mqtt.client import SESSION_EXPIRY_S, Station, make_client, subscribe
+from agent.mqtt.dial import Dial, DialError
+from agent.mqtt.names import Names
+from agent.mqtt.tls import context
 
-SESSION_EXPIRY_S = 7 * 24 * 3_600
-"""How long the broker keeps our unread commands: none lives longer that matters to a node without a link."""
-RECEIVE_MAXIMUM = 8
-"""Commands the broker may send before the first is acknowledged."""
-MAX_PACKET_BYTES = 264 * 1024
-"""An envelope of 256 KiB, its topic and its properties."""
 MAX_PAYLOAD_BYTES = 256 * 1024
 """Of a longer payload one byte more is passed on: enough to see that it is too large."""
 MAX_UNREAD = 64
 """Unacknowledged commands from a broker that ignores the receive maximum (MQTT 3.1.1 has none): then reading rests.
 As many of QoS 0, which has no flow control: further ones are dropped."""
-MAX_IN_FLIGHT = 8
-"""Our own unacknowledged messages: brokers take at least 10."""
-MAX_QUEUED = 64
-"""Our own messages that wait for those: the core keeps fewer on their way."""
-CONNECT_TIMEOUT_S = 10.0
-"""For each address: TCP, and again TLS. A cold 4G modem needs 3 s."""
-HANDSHAKE_TIMEOUT_S = 20.0
-"""From TLS to the SUBACK."""
+HANDSHAKE_TIMEOUT_S = 12.0
+"""From CONNECT to the SUBACK: two questions, on the slowest line known."""
 IDLE_WAIT_S = 5.0
 """Longest sleep between looks at the keepalive, which may thus be that much late."""
 FLUSH_S = 0.7
 """At `close`: for the broker's word that it has the last state."""
+MAX_DETAIL_CHARACTERS = 200
+"""Of what goes wrong inside paho."""
 NO_SUBSCRIBERS = 0x10
 """Reason code of a PUBACK: nobody subscribes."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """What all connections of this node have in common."""
-
-    client_id: str
-    state_topic: str
-    command_topics: tuple[str, ...]
-    ca: Path | None
-    certificate: Path | None
-    key: Path | None
-    version_5: bool
-    keepalive_s: int
-    post: Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +90,14 @@ class Finish:
 
 
 class Connection:
-    """One connection, from name lookup to its end. All but `order` happens on its thread."""
+    """One connection, from dialling `brokers`, the most wanted first, to its end. All but `order` is its thread's."""
 
-    def __init__(self, number: int, broker: Broker, station: Station, will: bytes, dates: bool) -> None:
+    def __init__(
+        self, number: int, *, brokers: Sequence[Broker], names: Names, station: Station, will: bytes, dates: bool
+    ) -> None:
         self.number = number
-        self._broker = broker
+        self._brokers = brokers
+        self._names = names
         self._station = station
         self._will = will
         self._dates = dates
@@ -125,9 +110,15 @@ class Connection:
         self._unread = 0
         self._unread_qos_0 = 0
         self._online = False
+        self._url = brokers[0].url
         self._detail = ""
+        self._fault: LinkFault | None = None
         self._deadline_s = 0.0
         self._finish: Finish | None = None
+        self.turns = 0
+        """How often the thread has come round, which it does every few seconds whatever the network does."""
+        self.over = False
+        """Whether all has been said: it need not come round any more."""
         self.thread = threading.Thread(target=self._run, name=f"link-{number}", daemon=True)
 
     def order(self, order: Acknowledge | Publish | Finish) -> None:
@@ -138,64 +129,61 @@ class Connection:
     def _run(self) -> None:
         detail = self._live()
         self._notes.clear()  # what paho noted when it was discarded
-        _log.info("connection %d to %s has ended: %s", self.number, self._broker.url, detail)
-        self._station.post(Disconnected(self.number, f"{self._broker.url}: {detail}"))
+        self._station.post(Disconnected(self.number, detail, self._fault))
+        self.over = True
 
     def _live(self) -> str:
         """The whole life of the connection; returns why it ended."""
         try:
-            client = self._client()
+            tls = self._tls_context()
         except OSError as error:
-            return f"TLS files cannot be used: {why(error)}"
+            return f"{self._url}: TLS files cannot be used: {why(error)}"
         try:
-            self._open(client)
-        except (OSError, UnicodeError) as error:
-            return why(error)
-        return self._serve(client)
-
-    def _client(self) -> Client:
-        station = self._station
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=station.client_id,
-            clean_session=None if station.version_5 else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if station.version_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        if self._broker.tls:
-            assert station.ca is not None, "the constructor asks for it"
-            client.tls_set_context(
-                context(ca=station.ca, certificate=station.certificate, key=station.key, dates=self._dates)
-            )
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages = MAX_IN_FLIGHT
-        client.max_queued_messages = MAX_QUEUED
-        client.will_set(station.state_topic, self._will, qos=1, retain=True)
+            broker, opened = self._dial(tls).run()
+        except DialError as error:
+            self._fault = error.fault
+            return self._finish.detail if self._finish is not None else error.detail
+        self._url = broker.url
+        client = make_client(self._station, self._will, opened)
         client.on_connect = self._note_connect
         client.on_subscribe = self._note_subscribe
         client.on_message = self._note_message
         client.on_publish = self._note_publish
         client.on_disconnect = self._note_disconnect
         client.on_socket_close = self._note_socket_close
-        # With this set, paho queues what it has to send and leaves the writing to `_turn`.
-        client.on_socket_register_write = _write_later
-        return client
+        client.begin()
+        return f"{self._url}: {self._serve(client)}"
 
-    def _open(self, client: Client) -> None:
-        """Name lookup, TCP, TLS; the CONNECT packet is queued.
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """Raises OSError: a file is not what it should be."""
+        station = self._station
+        if not any(broker.tls for broker in self._brokers):
+            return None
+        assert station.ca is not None, "the link's constructor asks for it"
+        return context(ca=station.ca, certificate=station.certificate, key=station.key, dates=self._dates)
 
-        Raises:
-            OSError, UnicodeError: no connection.
-        """
-        address, keepalive_s = (self._broker.host, self._broker.port), self._station.keepalive_s
-        if self._station.version_5:
-            client.connect(*address, keepalive_s, clean_start=False, properties=_connect_properties())
-        else:
-            client.connect(*address, keepalive_s)
-        opened = client.socket()
-        if isinstance(opened, socket.socket):
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _dial(self, tls: ssl.SSLContext | None) -> Dial:
+        return Dial(
+            self._brokers,
+            names=self._names,
+            tls=tls,
+            wake=self._wake,
+            given_up=self._given_up,
+            wait=self._waits,
+        )
+
+    def _given_up(self) -> bool:
+        """While dialling there is no other order that means anything."""
+        while not self._orders.empty():
+            order = self._orders.get_nowait()
+            if isinstance(order, Finish):
+                self._finish = order
+        return self._finish is not None
+
+    def _waits(self, poll: "select.poll", timeout_ms: float) -> dict[int, int]:
+        """The one place in which this thread waits."""
+        self.turns += 1
+        return dict(poll.poll(timeout_ms))
 
     def _serve(self, client: Client) -> str:
         self._deadline_s = time.monotonic() + HANDSHAKE_TIMEOUT_S
@@ -207,9 +195,8 @@ class Connection:
             try:
                 self._turn(client)
             except Exception as error:  # noqa: BLE001 - paho on hostile bytes: struct, index, key, value errors, asserts
-                _log.warning("paho cannot read what the broker sent", exc_info=True)
                 opened.close()
-                return f"the broker sent what is not MQTT ({type(error).__name__})"
+                return f"the broker sent what is not MQTT ({type(error).__name__}: {error})"[:MAX_DETAIL_CHARACTERS]
             while self._notes:
                 self._notes.popleft()()
         return self._detail
@@ -224,7 +211,7 @@ class Connection:
         poll.register(self._wake, select.POLLIN)
         poll.register(opened, reading * select.POLLIN | client.want_write() * select.POLLOUT)
         decrypted = reading and isinstance(opened, ssl.SSLSocket) and opened.pending() > 0
-        ready = dict(poll.poll(0 if decrypted else 1_000 * self._patience_s()))
+        ready = self._waits(poll, 0 if decrypted else 1_000 * self._patience_s())
         if self._wake in ready:
             os.eventfd_read(self._wake)
         if decrypted or ready.get(opened.fileno(), 0) & ~select.POLLOUT:
@@ -310,16 +297,11 @@ class Connection:
     def _accepted(self, client: Client, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
             self._detail = f"the broker refuses the connection: {_said(reason)}"
+            self._fault = fault_of_code(reason.value)
             return
         if (expiry_s := getattr(properties, "SessionExpiryInterval", SESSION_EXPIRY_S)) < SESSION_EXPIRY_S:
-            _log.warning("%s keeps commands for %d s only", self._broker.url, expiry_s)
-        if self._station.version_5:
-            options = SubscribeOptions(
-                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
-            )
-            client.subscribe([(topic, options) for topic in self._station.command_topics])
-        else:
-            client.subscribe([(topic, 1) for topic in self._station.command_topics])
+            _log.warning("%s keeps commands for %d s only", self._url, expiry_s)
+        subscribe(client, self._station)
 
     def _subscribed(self, reasons: list[ReasonCode]) -> None:
         """One topic that we may read is enough to be of use; the others are a technician's matter."""
@@ -331,12 +313,12 @@ class Connection:
         if len(refused) == len(self._station.command_topics):
             self._finish = Finish(f"the broker lets us read none of our topics: {refused[0]}", politely=False)
             self._detail = self._finish.detail
+            self._fault = fault_of_code(reasons[0].value)
             return
         if refused:
-            _log.warning("%s lets us not read %s", self._broker.url, ", ".join(refused))
+            _log.warning("%s lets us not read %s", self._url, ", ".join(refused))
         self._online = True
-        _log.info("connection %d to %s is up", self.number, self._broker.url)
-        self._station.post(Connected(self.number, self._broker.url))
+        self._station.post(Connected(self.number, self._url))
 
     def _arrived(self, message: MQTTMessage) -> None:
         if message.qos == 0:
@@ -354,7 +336,7 @@ class Connection:
         if packet == self._heartbeat:
             self._heartbeat = None
         if reason.is_failure:
-            _log.warning("%s does not take our message: %s", self._broker.url, _said(reason))
+            _log.warning("%s does not take our message: %s", self._url, _said(reason))
         heard = not reason.is_failure and reason.value != NO_SUBSCRIBERS
         self._answer(self._in_flight.pop(packet, None), heard=heard)
 
@@ -365,12 +347,14 @@ class Connection:
     def _closed(self, error: OSError | None) -> None:
         if not self._detail and error is not None:
             self._detail = why(error)
+            self._fault = fault_of_error(error)
 
     def _disconnected(self, flags: DisconnectFlags, reason: ReasonCode) -> None:
         if self._detail:
             return
         if flags.is_disconnect_packet_from_server:
             self._detail = _said(reason)
+            self._fault = fault_of_code(reason.value)
         elif reason.getName() == "Keep alive timeout":
             self._detail = f"the broker has not answered for {self._station.keepalive_s} s"
         elif reason.getName() == "Protocol error":
@@ -379,15 +363,6 @@ class Connection:
             self._detail = "the broker cut the connection"
         else:
             self._detail = "the broker cut the connection before it took us in"
-
-
-def _connect_properties() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.ReceiveMaximum = RECEIVE_MAXIMUM
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
-    properties.TopicAliasMaximum = 0
-    return properties
 
 
 def _said(reason: ReasonCode) -> str:
@@ -400,7 +375,3 @@ def _topic(message: MQTTMessage) -> str:
         return message.topic
     except UnicodeDecodeError:
         return ""
-
-
-def _write_later(_: Client, __: Any, ___: Any) -> None:
-    """Nothing: `_turn` asks paho whether it wants to write."""

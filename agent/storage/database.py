@@ -63,6 +63,9 @@ MIGRATIONS = (
     ALTER TABLE items ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE items ADD COLUMN round_at REAL;
     """,
+    """
+    CREATE TABLE sums (one INTEGER PRIMARY KEY CHECK (one = 1), sums BLOB NOT NULL) STRICT;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 

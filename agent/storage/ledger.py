@@ -4,7 +4,6 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict
-from itertools import islice
 
 from agent.messages import codec
 from agent.messages.effects import (
@@ -13,6 +12,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSums,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
@@ -30,7 +30,7 @@ from agent.messages.effects import (
     SettleSlot,
     Write,
 )
-from agent.messages.reports import CommandOutcome
+from agent.storage.outbox import Bounds, OutboxTable
 
 _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     RememberCommand: (
@@ -60,11 +60,6 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
 }
 """Each write's SQL, its members as named parameters."""
 
-_REFUSALS = """
-    SELECT seq FROM outbox WHERE CASE WHEN json_valid(CAST(claims AS TEXT))
-    THEN json_extract(CAST(claims AS TEXT), '$.report.outcome') = 'refused' END ORDER BY seq
-    """
-
 NOT_STORABLE = (sqlite3.Error, ValueError, OverflowError)
 """What a word may do to SQLite: a disk that fails or is full, text that is no UTF-8, a number beyond 64 bits."""
 
@@ -72,45 +67,38 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """The tables, as the thread `store` writes them.
+    """The tables, as the thread `store` writes them."""
 
-    Counts the outbox by itself, and knows which reports in it are refusals: SQLite would scan it every time.
-    """
-
-    def __init__(self, database: sqlite3.Connection, max_outbox_reports: int) -> None:
+    def __init__(self, database: sqlite3.Connection, bounds: Bounds) -> None:
         self.database = self._database = database
-        self._max_outbox_reports = max_outbox_reports
-        self._count_outbox()
+        self.outbox = OutboxTable(database, bounds)
 
-    def _count_outbox(self) -> None:
-        (self._outbox_count,) = self._database.execute("SELECT count(*) FROM outbox").fetchone()
-        self._refusals = {seq: None for (seq,) in self._database.execute(_REFUSALS)}
-
-    def perform(self, writes: Iterable[Write]) -> None:
+    def perform(self, writes: Iterable[Write]) -> int:
         """One durable transaction; on an error nothing has happened.
+
+        Returns:
+            How many reports were added up to make room for it.
 
         Raises:
             sqlite3.Error, ValueError, OverflowError: see `NOT_STORABLE`.
         """
         writes = tuple(writes)
         if not writes:
-            return
+            return 0
         try:
             self._database.execute("BEGIN IMMEDIATE")
             for write in writes:
                 self._write(write)
-            self._make_room()
+            gone = self.outbox.make_room()
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-            self._count_outbox()
+            self.outbox.recount()
             raise
-
-    def outbox(self, after_seq: int, limit: int) -> tuple[tuple[int, bytes], ...]:
-        """Sequence numbers above `after_seq` and their claims, the oldest first."""
-        query = "SELECT seq, claims FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
-        return tuple(self._database.execute(query, (after_seq, limit)))
+        if gone:
+            _log.warning("the outbox is full: %d reports are added up, to be told in one", gone)
+        return gone
 
     def _write(self, write: Write) -> None:
         run = self._database.execute
@@ -128,31 +116,12 @@ class Ledger:
             case KeepNames(names):
                 self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", names)
             case AppendReport(claims):
-                run("INSERT INTO outbox VALUES (?, ?)", (claims.seq, codec.encode(claims)))
-                run("UPDATE counters SET value = max(value, ?) WHERE name = 'last_seq'", (claims.seq,))
-                self._outbox_count += 1
-                if isinstance(claims.report, CommandOutcome) and claims.report.outcome == "refused":
-                    self._refusals[claims.seq] = None
+                self.outbox.append(claims)
             case RemoveReports(seqs):
-                self._remove(seqs)
+                self.outbox.remove(seqs)
+            case ForgetSums(told):
+                self.outbox.forget(told)
             case _:
                 members = asdict(write)
                 for statement in _STATEMENTS[type(write)]:
                     run(statement, members)
-
-    def _make_room(self) -> None:
-        excess = self._outbox_count - self._max_outbox_reports
-        if excess <= 0:
-            return
-        refusals = tuple(islice(self._refusals, excess))
-        self._remove(refusals)
-        query = "SELECT seq FROM outbox ORDER BY seq LIMIT ?"
-        others = tuple(seq for (seq,) in self._database.execute(query, (excess - len(refusals),)))
-        self._remove(others)
-        told = "the outbox is full: dropped undelivered are the oldest %d refusals and %d other reports"
-        _log.warning(told, len(refusals), len(others))
-
-    def _remove(self, seqs: tuple[int, ...]) -> None:
-        for seq in seqs:
-            self._outbox_count -= self._database.execute("DELETE FROM outbox WHERE seq = ?", (seq,)).rowcount
-            self._refusals.pop(seq, None)

@@ -11,6 +11,7 @@ from agent.messages.memory import (
     StoredSlot,
     StoredStop,
 )
+from agent.storage.outbox import read_sums
 
 
 def read_memory(database: sqlite3.Connection) -> Memory:
@@ -20,6 +21,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
     (outbox_count,) = run("SELECT count(*) FROM outbox").fetchone()
     items = run("SELECT envelope, accepted_at, started_at, round, round_at FROM items ORDER BY place, position")
     ledger = run("SELECT day, minutes_s, sessions, session_s, last_sound_s FROM ledger").fetchone()
+    sums = run("SELECT sums FROM sums").fetchone()
     trust = run("SELECT envelope FROM trust ORDER BY version DESC LIMIT 1").fetchone()
     return Memory(
         next_seq=last_seq + 1,
@@ -42,6 +44,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
         ),
         slots=tuple(map(_slot, run("SELECT * FROM slots ORDER BY iss, item"))),
         ledger=StoredLedger(*ledger) if ledger else None,
+        sums=read_sums(sums),
     )
 
 

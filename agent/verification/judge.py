@@ -119,6 +119,7 @@ class Judge:
             memory.slots,
             memory.ledger,
             fault=memory.fault,
+            sums=memory.sums,
         )
 
     def _standing(self, envelope: bytes) -> ev.Standing:

@@ -1,0 +1,95 @@
+"""One thread of a process stopped where it is, while all others go on: so a library, a driver or a disk hangs.
+
+By ptrace (Linux, x86-64 and arm64 alike), which stops a single thread; the process must be ours or a child's. A thread
+that waits in a system call is stopped in it: the interpreter's lock is not held.
+"""
+
+import ctypes
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+_SEIZE: Final = 0x4206
+_INTERRUPT: Final = 0x4207
+_DETACH: Final = 17
+_WALL: Final = 0x40000000
+PATIENCE_S: Final = 20.0
+LOOK_S: Final = 0.02
+
+_ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+_ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+_ptrace.restype = ctypes.c_long
+
+
+def thread_of(pid: int, name: str) -> int:
+    """The thread of this process with this name, its main thread for an empty one. Threads of ours carry their names.
+
+    Raises:
+        LookupError: there is none.
+    """
+    if not name:
+        return pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == name[:15]:
+            return int(task.name)
+    raise LookupError(f"process {pid} has no thread {name}")
+
+
+class Frozen:
+    """Thread `tid` stands still from `__enter__` to `__exit__`. Only the tracer may let it go: a thread of its own."""
+
+    def __init__(self, tid: int) -> None:
+        self._tid = tid
+        self._let_go = threading.Event()
+        self._told: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
+        self._tracer = threading.Thread(target=self._trace, name="freezer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._tracer.start()
+        error = self._told.get(timeout=PATIENCE_S)
+        if error is not None:
+            raise error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._let_go.set()
+        self._tracer.join(PATIENCE_S)
+
+    def _trace(self) -> None:
+        try:
+            _call(_SEIZE, self._tid)
+            _call(_INTERRUPT, self._tid)
+            _wait_for_stop(self._tid)
+        except OSError as error:
+            self._told.put(error)
+            return
+        self._told.put(None)
+        while not self._let_go.wait(LOOK_S):
+            if _has_ended(self._tid):
+                return
+        _ptrace(_DETACH, self._tid, None, None)
+
+
+def _call(request: int, tid: int) -> None:
+    if _ptrace(request, tid, None, None) != 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of thread {tid}: {os.strerror(ctypes.get_errno())}")
+
+
+def _has_ended(tid: int) -> bool:
+    """A thread that is traced, and dead, is there until its tracer has looked; and so is its whole process."""
+    found, status = os.waitpid(tid, os.WNOHANG | _WALL)
+    return found == tid and not os.WIFSTOPPED(status)
+
+
+def _wait_for_stop(tid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found, _ = os.waitpid(tid, os.WNOHANG | _WALL)
+        if found == tid:
+            return
+        time.sleep(LOOK_S)
+    raise TimeoutError(f"thread {tid} does not stop")
