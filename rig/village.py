@@ -25,7 +25,7 @@ from agent.messages.commands import AnyCommand
 from control import keys as control_keys
 from control import orders
 from rig.broker import Broker
-from rig.certificates import Authority
+from rig.certificates import LOOPBACK, Authority
 from rig.ear import Ear
 from rig.sound import PATIENCE_S, boottime_s, wait_until
 
@@ -60,12 +60,31 @@ class Switched:
 
 
 class Station:
-    """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say."""
+    """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say.
 
-    def __init__(self, folder: Path, *, broker_settings: tuple[str, ...] = ()) -> None:
+    The broker is found on loopback and at `addresses`; its certificate holds for these and for `names`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        broker_settings: tuple[str, ...] = (),
+        addresses: tuple[str, ...] = (),
+        names: tuple[str, ...] = (),
+        plain: bool = False,
+    ) -> None:
         self.folder = folder
         self.authority = Authority(folder / "pki")
-        self.broker = Broker(folder / "broker", self.authority, settings=broker_settings)
+        self.certificate = self.authority.server(hosts=(*LOOPBACK, *addresses, *names))
+        self.broker = Broker(
+            folder / "broker",
+            self.authority,
+            server=self.certificate,
+            plain=plain,
+            settings=broker_settings,
+            addresses=addresses,
+        )
         self.operator = control_keys.generate("hd-operator")
         self.defence = control_keys.generate("hd-defence")
         self.root = control_keys.generate("hd-root")
@@ -140,7 +159,10 @@ class Station:
 
 @dataclass
 class Node:
-    """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file."""
+    """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file.
+
+    `prefix` is put before the command: what leads into a namespace, and becomes the process.
+    """
 
     station: Station
     sound: Sound
@@ -148,6 +170,7 @@ class Node:
     changes: Mapping[str, Any] = field(default_factory=dict)
     sink: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     log: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -201,7 +224,7 @@ class Node:
         since = len(self.log)
         self._let_go()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
+            [*self.prefix, sys.executable, "-m", "agent", "run", "--config", str(self.config)],
             env={**self.sound.environment, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "", **self.environment},
             stderr=subprocess.PIPE,
             text=True,
