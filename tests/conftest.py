@@ -94,7 +94,7 @@ def forget_failed_fixtures(item: pytest.Item) -> None:
     for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
         for definition in definitions:
             if definition.cached_result is not None and definition.cached_result[2] is not None:
-                definition.cached_result = None
+                definition.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(tryfirst=True)
