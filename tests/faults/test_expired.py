@@ -1,4 +1,4 @@
-"""A broker whose certificate expires in mid-life: refused, said clearly, asked again gently, and taken up once renewed."""
+"""A broker whose certificate expires in mid-life: refused, said clearly, asked again gently, taken up once renewed."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""No names: a resolver that says nothing, and one that does not know the broker; the pole does without until it is back."""
+"""A resolver that says nothing, and one that does not know the broker: the pole does without until it is back."""
 
 from collections.abc import Iterator
 
