@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.messages.commands import Play
 from agent.messages.sources import Builtin, BuiltinName, Source
@@ -26,6 +27,7 @@ class Fate:
 
 
 PLAYED = Fate()
+REFUSED = Fate(outcomes=("refused",), results=(), begun=0)
 
 
 @dataclass
@@ -38,16 +40,17 @@ class Account:
     orders: dict[str, Order] = field(default_factory=dict)
     """By item."""
 
-    def sign(self, kind: Kind = Kind.NORMAL, *, seconds: int = 1, sources: tuple[Source, ...] = (TONE,)) -> str:
-        """An order that is not sent yet; the item."""
-        play = Play(f"account-{next(PREVIOUS)}", kind, "title", sources, seconds)
+    def sign(self, kind: Kind = Kind.NORMAL, **wanted: Any) -> str:
+        """An order that is not sent yet, by default of a tone of 1 s; `wanted` are members of `play`. The item."""
+        members = {"sources": (TONE,), "max_duration_s": 1, **wanted}
+        play = Play(f"account-{next(PREVIOUS)}", kind, "title", **members)
         key = self.station.defence if kind is Kind.EMERGENCY else self.station.operator
         self.orders[play.item] = self.station.sign(play, key=key)
         return play.item
 
-    def order(self, kind: Kind = Kind.NORMAL, *, seconds: int = 1, sources: tuple[Source, ...] = (TONE,)) -> str:
+    def order(self, kind: Kind = Kind.NORMAL, **wanted: Any) -> str:
         """Give an order; the item."""
-        item = self.sign(kind, seconds=seconds, sources=sources)
+        item = self.sign(kind, **wanted)
         self.send(item)
         return item
 
@@ -56,10 +59,10 @@ class Account:
         self.station.send(self.orders[item])
 
     def wait_told(self, items: Collection[str], timeout_s: float = PATIENCE_S) -> None:
-        """Until the server has outcome and record of each. Raises TimeoutError."""
+        """Until the server has the outcome of each, and the record where it was accepted. Raises TimeoutError."""
         for item in items:
-            self.ear.outcome(self.orders[item].jti, timeout_s)
-            self.ear.record(item, timeout_s)
+            if self.ear.outcome(self.orders[item].jti, timeout_s)["outcome"] == "accepted":
+                self.ear.record(item, timeout_s)
 
     def fate(self, item: str) -> Fate:
         """What has been heard of it so far."""

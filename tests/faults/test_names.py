@@ -61,7 +61,7 @@ def told(node: Node) -> str:
 def test_a_pole_whose_resolver_says_nothing_plays_what_it_has(
     station: Station, node: Node, network: Network, account: Account, machine: Machine
 ) -> None:
-    item = account.order(seconds=6)
+    item = account.order(max_duration_s=6)
     node.wait_for_line(f"item {item}: sounding")
     assert node.end() == 0
     network.swallow("-p", "udp", "--dport", "53")
