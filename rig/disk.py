@@ -9,7 +9,8 @@ import os
 import struct
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +20,9 @@ from rig.root import run
 EXT4_IOC_SHUTDOWN: Final = 0x8004587D
 """linux/fs/ext4/ext4.h, _IOR('X', 125, __u32)."""
 NO_FLUSH_OF_THE_LOG: Final = 2
+FIFREEZE: Final = 0xC0045877
+FITHAW: Final = 0xC0045878
+"""linux/fs.h."""
 CORRECTED: Final = 1
 """e2fsck(8): errors were found, and mended."""
 BUSY_S: Final = 10.0
@@ -52,17 +56,29 @@ class Disk:
         journal returns 0 for a transaction that was dropped (seen in 1 of 60 cuts, of the very last confirmations).
         """
         self.cuts += 1
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_FLUSH_OF_THE_LOG))
-        finally:
-            os.close(descriptor)
+        self._ask(EXT4_IOC_SHUTDOWN, struct.pack("I", NO_FLUSH_OF_THE_LOG))
 
     def boot(self) -> None:
         """The power is back. Whoever had files open must have ended."""
         self._unmount()
         run("e2fsck", "-fp", str(self._image), good=(0, CORRECTED))
         self._mount()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers no write: whoever writes waits, even if he is killed."""
+        self._ask(FIFREEZE)
+        try:
+            yield
+        finally:
+            self._ask(FITHAW)
+
+    def _ask(self, request: int, argument: bytes = b"") -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, request, argument)
+        finally:
+            os.close(descriptor)
 
     def _mount(self) -> None:
         run("mount", "-o", "loop,commit=1", str(self._image), str(self.folder))

@@ -59,6 +59,20 @@ class Switched:
     on: bool
 
 
+def switched(trace: Path) -> list[Switched]:
+    """A simulated relay's history: each line `SECONDS ZONE gpioN LEVEL on|off`, repeated levels left out."""
+    changes: list[Switched] = []
+    state: dict[str, bool] = {}
+    if not trace.exists():
+        return changes
+    for line in trace.read_text().splitlines():
+        at_s, zone, _, _, word = line.split()
+        if state.get(zone, False) != (word == "on"):
+            changes.append(Switched(float(at_s), zone, word == "on"))
+        state[zone] = word == "on"
+    return changes
+
+
 class Station:
     """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say.
 
@@ -183,6 +197,11 @@ class Node:
 
     def write(self) -> None:
         """Write node.yaml and trust.yaml."""
+        self.config.write_text(yaml.safe_dump(self.document()))
+        (self.folder / "trust.yaml").write_text(json.dumps(self.station.trust_document()))
+
+    def document(self) -> dict[str, Any]:
+        """What node.yaml says; its certificate is made anew."""
         identity = self.station.authority.client(self.name)
         document: dict[str, Any] = {
             "node": self.name,
@@ -206,8 +225,7 @@ class Node:
             "heartbeat_s": 10,
         }
         document.update(self.changes)
-        self.config.write_text(yaml.safe_dump(document))
-        (self.folder / "trust.yaml").write_text(json.dumps(self.station.trust_document()))
+        return document
 
     def __enter__(self) -> Self:
         self.start()
@@ -291,6 +309,11 @@ class Node:
         self._let_go()
         return code
 
+    def kill(self) -> None:
+        """SIGKILL, not waited for: it may hang in the kernel. `end` waits."""
+        assert self._process is not None
+        self._process.kill()
+
     def freeze(self) -> None:
         """Stop it where it is: nothing of it goes on in user space."""
         if self.running:
@@ -318,17 +341,8 @@ class Node:
         )
 
     def switched(self) -> list[Switched]:
-        """The relay's history: each line `SECONDS ZONE gpioN LEVEL on|off`, repeated levels left out."""
-        changes: list[Switched] = []
-        state: dict[str, bool] = {}
-        if not self.trace.exists():
-            return changes
-        for line in self.trace.read_text().splitlines():
-            at_s, zone, _, _, word = line.split()
-            if state.get(zone, False) != (word == "on"):
-                changes.append(Switched(float(at_s), zone, word == "on"))
-            state[zone] = word == "on"
-        return changes
+        """The relay's history."""
+        return switched(self.trace)
 
     @property
     def relay_on(self) -> bool:
