@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agent.messages.commands import Play
 from agent.messages.sources import Builtin, BuiltinName, Source
@@ -11,7 +11,7 @@ from agent.messages.words import Kind
 from control.orders import Order
 from rig.ear import Ear
 from rig.sound import PATIENCE_S
-from rig.village import Node, Station
+from rig.village import Station
 
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
 PREVIOUS = itertools.count()
@@ -30,12 +30,20 @@ PLAYED = Fate()
 REFUSED = Fate(outcomes=("refused",), results=(), begun=0)
 
 
+class Logging(Protocol):
+    """A node, or a pole: whoever has a log."""
+
+    @property
+    def log(self) -> list[tuple[float, str]]:
+        """Lines, each with its time."""
+
+
 @dataclass
 class Account:
     """Of one node."""
 
     station: Station
-    node: Node
+    node: Logging
     ear: Ear
     orders: dict[str, Order] = field(default_factory=dict)
     """By item."""
