@@ -29,7 +29,7 @@ class Broker:
     """A mosquitto in `folder`: TLS with client certificates, whose common name is the user; `with` starts and stops it.
 
     `server` replaces the good server certificate; `plain` adds a listener without TLS and passwords; `settings` are
-    further lines of mosquitto.conf, `access` those of an ACL file.
+    further lines of mosquitto.conf, `access` those of an ACL file; `addresses` are listened on besides loopback.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Broker:
         plain: bool = False,
         settings: tuple[str, ...] = (),
         access: tuple[str, ...] | None = None,
+        addresses: tuple[str, ...] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -49,6 +50,7 @@ class Broker:
         self._plain = plain
         self._settings = settings
         self._access = access
+        self._addresses = addresses
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.plain_port = 0
@@ -113,6 +115,10 @@ class Broker:
         self.kill()
         self.start()
 
+    def certify(self, server: Identity) -> None:
+        """Show this certificate from the next start on."""
+        self._server = server
+
     def log_text(self) -> str:
         """All that the broker has logged so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -157,7 +163,16 @@ class Broker:
             "log_type all",
             "set_tcp_nodelay true",
             *self._settings,
-            f"listener {self.port} localhost",
+        ]
+        for address in ("localhost", *self._addresses):
+            lines += self._listener(address)
+        if self._plain:
+            lines += [f"listener {self.plain_port} localhost", "allow_anonymous true"]
+        return lines
+
+    def _listener(self, address: str) -> list[str]:
+        lines = [
+            f"listener {self.port} {address}",
             f"cafile {self._authority.ca}",
             f"certfile {self._server.certificate}",
             f"keyfile {self._server.key}",
@@ -169,8 +184,6 @@ class Broker:
             access.write_text("\n".join(self._access) + "\n")
             access.chmod(0o600)
             lines.append(f"acl_file {access}")
-        if self._plain:
-            lines += [f"listener {self.plain_port} localhost", "allow_anonymous true"]
         return lines
 
     # Witnesses -------------------------------------------------------------------------------------------------------

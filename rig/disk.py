@@ -9,14 +9,20 @@ import os
 import struct
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rig.root import run
+
 EXT4_IOC_SHUTDOWN: Final = 0x8004587D
 """linux/fs/ext4/ext4.h, _IOR('X', 125, __u32)."""
 NO_FLUSH_OF_THE_LOG: Final = 2
+FIFREEZE: Final = 0xC0045877
+FITHAW: Final = 0xC0045878
+"""linux/fs.h."""
 CORRECTED: Final = 1
 """e2fsck(8): errors were found, and mended."""
 BUSY_S: Final = 10.0
@@ -35,7 +41,7 @@ class Disk:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._image.open("wb") as image:
             image.truncate(self._megabytes * 1024 * 1024)
-        _run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._image))
+        run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._image))
         self._mount()
         return self
 
@@ -50,20 +56,32 @@ class Disk:
         journal returns 0 for a transaction that was dropped (seen in 1 of 60 cuts, of the very last confirmations).
         """
         self.cuts += 1
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_FLUSH_OF_THE_LOG))
-        finally:
-            os.close(descriptor)
+        self._ask(EXT4_IOC_SHUTDOWN, struct.pack("I", NO_FLUSH_OF_THE_LOG))
 
     def boot(self) -> None:
         """The power is back. Whoever had files open must have ended."""
         self._unmount()
-        _run("e2fsck", "-fp", str(self._image), good=(0, CORRECTED))
+        run("e2fsck", "-fp", str(self._image), good=(0, CORRECTED))
         self._mount()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers no write: whoever writes waits, even if he is killed."""
+        self._ask(FIFREEZE)
+        try:
+            yield
+        finally:
+            self._ask(FITHAW)
+
+    def _ask(self, request: int, argument: bytes = b"") -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, request, argument)
+        finally:
+            os.close(descriptor)
+
     def _mount(self) -> None:
-        _run("mount", "-o", "loop,commit=1", str(self._image), str(self.folder))
+        run("mount", "-o", "loop,commit=1", str(self._image), str(self.folder))
 
     def _unmount(self, *, lazily: bool = False) -> None:
         deadline = time.monotonic() + BUSY_S
@@ -72,12 +90,6 @@ class Disk:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.folder} is still in use")
             time.sleep(0.05)
-
-
-def _run(*command: str, good: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode not in good:
-        raise OSError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
 
 
 class SmallDisk:
@@ -90,11 +102,11 @@ class SmallDisk:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m,mode=700", "tmpfs", str(self.folder))
+        run("mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m,mode=700", "tmpfs", str(self.folder))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        _run("umount", "--lazy", str(self.folder))
+        run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
         """Not one page is left."""
@@ -108,4 +120,4 @@ class SmallDisk:
 
     def take_nothing(self) -> None:
         """As a worn-out SD card, or a file system that has seen an error. Nobody may be writing."""
-        _run("mount", "-o", "remount,ro", str(self.folder))
+        run("mount", "-o", "remount,ro", str(self.folder))

@@ -13,12 +13,13 @@ CHUNK_BYTES: Final = 65_536
 TURN_S: Final = 0.02
 
 
-class _Direction:
+class Direction:
     """Bytes on their way from one socket to another, each with the time at which it may arrive."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+    def __init__(self, source: socket.socket, target: socket.socket, *, upwards: bool) -> None:
         self.source = source
         self.target = target
+        self.upwards = upwards
         self.held: deque[tuple[float, bytes]] = deque()
 
 
@@ -36,7 +37,7 @@ class Proxy:
         self.dead = False
         self._running = True
         self._selector = selectors.DefaultSelector()
-        self._directions: list[_Direction] = []
+        self._directions: list[Direction] = []
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
@@ -72,11 +73,11 @@ class Proxy:
         for source, target in ((client, server), (server, client)):
             source.setblocking(True)
             source.settimeout(5.0)
-            direction = _Direction(source, target)
+            direction = Direction(source, target, upwards=source is client)
             self._directions.append(direction)
             self._selector.register(source, selectors.EVENT_READ, direction)
 
-    def _read(self, direction: _Direction) -> None:
+    def _read(self, direction: Direction) -> None:
         try:
             data = direction.source.recv(CHUNK_BYTES)
         except OSError:
@@ -84,7 +85,11 @@ class Proxy:
         if not data:
             self._selector.unregister(direction.source)
         if not self.dead:
-            direction.held.append((time.monotonic() + self.delay_s, data))
+            self._take(direction, data)
+
+    def _take(self, direction: Direction, data: bytes) -> None:
+        """Send these bytes on; none are the end."""
+        direction.held.append((time.monotonic() + self.delay_s, data))
 
     def _deliver(self) -> None:
         now_s = time.monotonic()

@@ -25,7 +25,7 @@ from agent.messages.commands import AnyCommand
 from control import keys as control_keys
 from control import orders
 from rig.broker import Broker
-from rig.certificates import Authority
+from rig.certificates import LOOPBACK, Authority
 from rig.ear import Ear
 from rig.sound import PATIENCE_S, boottime_s, wait_until
 
@@ -59,13 +59,46 @@ class Switched:
     on: bool
 
 
-class Station:
-    """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say."""
+def switched(trace: Path) -> list[Switched]:
+    """A simulated relay's history: each line `SECONDS ZONE gpioN LEVEL on|off`, repeated levels left out."""
+    changes: list[Switched] = []
+    state: dict[str, bool] = {}
+    if not trace.exists():
+        return changes
+    for line in trace.read_text().splitlines():
+        at_s, zone, _, _, word = line.split()
+        if state.get(zone, False) != (word == "on"):
+            changes.append(Switched(float(at_s), zone, word == "on"))
+        state[zone] = word == "on"
+    return changes
 
-    def __init__(self, folder: Path, *, broker_settings: tuple[str, ...] = ()) -> None:
+
+class Station:
+    """The commune's other end: broker, signing keys, trust document, and an ear on everything that nodes say.
+
+    The broker is found on loopback and at `addresses`; its certificate holds for these and for `names`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        broker_settings: tuple[str, ...] = (),
+        addresses: tuple[str, ...] = (),
+        names: tuple[str, ...] = (),
+        plain: bool = False,
+    ) -> None:
         self.folder = folder
         self.authority = Authority(folder / "pki")
-        self.broker = Broker(folder / "broker", self.authority, settings=broker_settings)
+        self.certificate = self.authority.server(hosts=(*LOOPBACK, *addresses, *names))
+        self.broker = Broker(
+            folder / "broker",
+            self.authority,
+            server=self.certificate,
+            plain=plain,
+            settings=broker_settings,
+            addresses=addresses,
+        )
         self.operator = control_keys.generate("hd-operator")
         self.defence = control_keys.generate("hd-defence")
         self.root = control_keys.generate("hd-root")
@@ -140,7 +173,11 @@ class Station:
 
 @dataclass
 class Node:
-    """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file."""
+    """One node as a process: `python -m agent run`, with a simulated relay whose levels stay in a file.
+
+    `prefix` is put before the command: what leads into a namespace, or gives the unit's priority, and becomes the
+    process.
+    """
 
     station: Station
     sound: Sound
@@ -148,8 +185,7 @@ class Node:
     changes: Mapping[str, Any] = field(default_factory=dict)
     sink: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    niceness: int = 0
-    """The unit gives a node -10, which needs root."""
+    prefix: tuple[str, ...] = ()
     log: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -162,6 +198,11 @@ class Node:
 
     def write(self) -> None:
         """Write node.yaml and trust.yaml."""
+        self.config.write_text(yaml.safe_dump(self.document()))
+        (self.folder / "trust.yaml").write_text(json.dumps(self.station.trust_document()))
+
+    def document(self) -> dict[str, Any]:
+        """What node.yaml says; its certificate is made anew."""
         identity = self.station.authority.client(self.name)
         document: dict[str, Any] = {
             "node": self.name,
@@ -185,8 +226,7 @@ class Node:
             "heartbeat_s": 10,
         }
         document.update(self.changes)
-        self.config.write_text(yaml.safe_dump(document))
-        (self.folder / "trust.yaml").write_text(json.dumps(self.station.trust_document()))
+        return document
 
     def __enter__(self) -> Self:
         self.start()
@@ -202,9 +242,8 @@ class Node:
         """Start the process; return once it says that it is ready and the link is up."""
         since = len(self.log)
         self._let_go()
-        nice = ["nice", "-n", str(self.niceness)] if self.niceness else []
         self._process = subprocess.Popen(
-            [*nice, sys.executable, "-m", "agent", "run", "--config", str(self.config)],
+            [*self.prefix, sys.executable, "-m", "agent", "run", "--config", str(self.config)],
             env={**self.sound.environment, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "", **self.environment},
             stderr=subprocess.PIPE,
             text=True,
@@ -271,6 +310,11 @@ class Node:
         self._let_go()
         return code
 
+    def kill(self) -> None:
+        """SIGKILL, not waited for: it may hang in the kernel. `end` waits."""
+        assert self._process is not None
+        self._process.kill()
+
     def freeze(self) -> None:
         """Stop it where it is: nothing of it goes on in user space."""
         if self.running:
@@ -298,17 +342,8 @@ class Node:
         )
 
     def switched(self) -> list[Switched]:
-        """The relay's history: each line `SECONDS ZONE gpioN LEVEL on|off`, repeated levels left out."""
-        changes: list[Switched] = []
-        state: dict[str, bool] = {}
-        if not self.trace.exists():
-            return changes
-        for line in self.trace.read_text().splitlines():
-            at_s, zone, _, _, word = line.split()
-            if state.get(zone, False) != (word == "on"):
-                changes.append(Switched(float(at_s), zone, word == "on"))
-            state[zone] = word == "on"
-        return changes
+        """The relay's history."""
+        return switched(self.trace)
 
     @property
     def relay_on(self) -> bool:

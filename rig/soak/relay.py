@@ -19,7 +19,7 @@ from rig.icecast import Icecast
 from rig.soak.findings import Findings
 from rig.soak.gaps import Gaps
 from rig.soak.resources import Resources
-from rig.soak.surroundings import ENVIRONMENT, NICENESS
+from rig.soak.surroundings import ENVIRONMENT, PRIORITY
 from rig.sound import Daemon
 from rig.village import Node, Station
 
@@ -44,7 +44,7 @@ def run(folder: Path, *, seconds: float, warm_s: float, hls: bool, say: Said) ->
         uri = stack.enter_context(HlsServer()).live() if hls else stack.enter_context(Icecast()).uri
         zone = {"gpio": 17, "active": "high", "warm_up_ms": 200, "linger_ms": 500, "min_off_ms": 100}
         changes = {"amplifier": {"main": {**zone, "max_on_s": 14_400}}, "heartbeat_s": 60}
-        node = stack.enter_context(Node(station, sound, changes=changes, environment=ENVIRONMENT, niceness=NICENESS))
+        node = stack.enter_context(Node(station, sound, changes=changes, environment=ENVIRONMENT, prefix=PRIORITY))
         ear = stack.enter_context(station.listen())
         gaps = stack.enter_context(Gaps(sound))
         lines = len(node.log)
