@@ -4,7 +4,7 @@ import argparse
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("part", nargs="*", help="default: all")
     parser.add_argument("--rest", type=float, default=idle.REST_S, help="seconds of `idle` (design: 600)")
     arguments = parser.parse_args()
-    parts = {
+    parts: dict[str, Callable[[Station, Daemon, Machine], None]] = {
         "latency": latency.run,
         "start": idle.start_to_ready,
         "idle": partial(idle.at_rest, rest_s=arguments.rest),

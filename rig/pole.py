@@ -17,6 +17,7 @@ import sysconfig
 import threading
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -175,7 +176,7 @@ class Pole:
     def _remove_cgroups(self) -> None:
         for group in self._groups():
             if group.exists():
-                wait_until(lambda group=group: _is_empty(group), what="the end of the pole's processes")
+                wait_until(partial(_is_empty, group), what="the end of the pole's processes")
                 for folder, _, _ in os.walk(group, topdown=False):
                     Path(folder).rmdir()
 

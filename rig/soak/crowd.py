@@ -20,15 +20,13 @@ from typing import Final
 
 from agent.core import connection as conn
 from agent.messages.codec import encode
+from agent.messages.events import Disconnected
 from agent.messages.reports import State
-from agent.mqtt.broker import context, why
-from agent.mqtt.connection import (
-    CONNECT_TIMEOUT_S,
-    HANDSHAKE_TIMEOUT_S,
-    MAX_PACKET_BYTES,
-    RECEIVE_MAXIMUM,
-    SESSION_EXPIRY_S,
-)
+from agent.mqtt.broker import why
+from agent.mqtt.client import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, SESSION_EXPIRY_S
+from agent.mqtt.connection import HANDSHAKE_TIMEOUT_S
+from agent.mqtt.dial import DIAL_S
+from agent.mqtt.tls import context
 
 KEEPALIVE_S: Final = 30
 CONNACK: Final = 0x20
@@ -72,11 +70,12 @@ class _Pole:
             except OSError as error:
                 self._tell("failed", why(error))
             else:
-                connection = conn.established(connection)
+                connection = conn.established(connection, time.monotonic())
                 self._tell("up")
                 await _stay(reader, writer)
                 self._tell("lost")
-            connection = conn.lost(connection, time.monotonic(), random.getrandbits(128))
+            end = Disconnected(connection.number, "")
+            connection = conn.lost(connection, end, time.monotonic(), random.getrandbits(128))
             await asyncio.sleep((connection.retry_at_s or 0.0) - time.monotonic())
 
     async def _enter(self, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -85,9 +84,9 @@ class _Pole:
         Raises:
             OSError: no connection, or none that is of use.
         """
-        async with asyncio.timeout(CONNECT_TIMEOUT_S + HANDSHAKE_TIMEOUT_S):
+        async with asyncio.timeout(DIAL_S + HANDSHAKE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(
-                "localhost", self._crowd.port, ssl=self._tls(), ssl_handshake_timeout=CONNECT_TIMEOUT_S
+                "localhost", self._crowd.port, ssl=self._tls(), ssl_handshake_timeout=DIAL_S
             )
             try:
                 writer.write(self._connect(number))
