@@ -31,13 +31,15 @@ bench: ## measure, side by side with what else one could use
 	@scripts/setup bench
 	@$(PYTHON) -m bench
 
-soak: ## some four hours, as root: make soak-lives soak-fleet soak-plays soak-relay (KILLS CUTS STORE_CUTS FLEET PLAYS RELAY_S SEED)
+soak: ## some four hours, as root: make soak-lives soak-fleet soak-plays soak-relay (KILLS CUTS STORE_CUTS PARTITIONS FLEET PLAYS RELAY_S SEED)
 soak: soak-lives soak-fleet soak-plays soak-relay
 
-soak-lives: # a node that is killed, and whose power is cut, at any moment
+soak-lives: # a node that is killed, or has no power or no network any more, at any moment
 	@scripts/setup test
 	KILLS=$(or $(KILLS),220) CUTS=$(or $(CUTS),320) STORE_CUTS=$(or $(STORE_CUTS),1000) SEED=$(or $(SEED),1) \
 	  $(PYTHON) -m pytest -o timeout=7200 -rA tests/faults/test_lives.py
+	PARTITIONS=$(or $(PARTITIONS),20) KINDS=2 \
+	  $(PYTHON) -m pytest -o timeout=7200 -rA tests/faults/test_network.py tests/faults/test_killed_between.py
 
 soak-fleet: # so many nodes whose broker is restarted
 	@scripts/setup test

@@ -41,12 +41,16 @@ def post_deaths(post: Post) -> None:
 
     def on_thread(died: threading.ExceptHookArgs) -> None:
         name = died.thread.name if died.thread is not None else "unknown"
-        _tell(f"thread {name} has failed", died)
-        post(ThreadDied(name, f"{died.exc_type.__name__}: {died.exc_value}"))
+        try:
+            _tell(f"thread {name} has failed", died)
+        finally:  # a log that fails too (no memory is left, nobody reads it) must not keep half a node alive
+            post(ThreadDied(name, f"{died.exc_type.__name__}: {died.exc_value}"))
 
     def on_callback(died: "sys.UnraisableHookArgs") -> None:
-        _tell("a callback has failed", died)
-        post(ThreadDied("callback", f"{died.exc_type.__name__}: {died.exc_value}"))
+        try:
+            _tell("a callback has failed", died)
+        finally:
+            post(ThreadDied("callback", f"{died.exc_type.__name__}: {died.exc_value}"))
 
     threading.excepthook = on_thread
     sys.unraisablehook = on_callback

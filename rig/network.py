@@ -15,19 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rig.root import run
+from rig.root import LET_GO_OF_DISKS, run
 from rig.sound import wait_until
 
 _BENCHMARKS: Final = (198 << 24) + (18 << 16)
 """198.18.0.0/15, for tests of network devices (RFC 2544): no host on any network has such an address."""
 _NETWORKS: Final = 1 << 14
 """Of eight addresses each."""
-_HOLDER: Final = """
+_HOLDER: Final = f"""
 set -e
 ip link set lo up
-for name in resolv.conf nsswitch.conf; do
-    if [ -n "$1" ]; then mount --bind "$1/$name" "/etc/$name"; fi
-done
+if [ -n "$1" ]; then
+    {LET_GO_OF_DISKS}
+    for name in resolv.conf nsswitch.conf; do mount --bind "$1/$name" "/etc/$name"; done
+fi
 echo ready
 exec cat
 """
@@ -132,7 +133,8 @@ class Network:
 
 
 def _namespace(stack: ExitStack, etc: str) -> Namespace:
-    command = ["unshare", "--net", "--mount", "--propagation=slave", "sh", "-c", _HOLDER, "sh", etc]
+    mounts = ["--mount", "--propagation=slave"] if etc else []
+    command = ["unshare", "--net", *mounts, "sh", "-c", _HOLDER, "sh", etc]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     stack.callback(child.communicate)
     assert child.stdout is not None

@@ -24,7 +24,7 @@ from typing import Final, Self
 
 import yaml
 
-from rig.root import run
+from rig.root import LET_GO_OF_DISKS, run
 from rig.sound import PATIENCE_S, Daemon, boottime_s, wait_until
 from rig.village import Node, Station, Switched, switched
 
@@ -33,8 +33,9 @@ UNIT: Final = REPOSITORY / "systemd" / "loa-agent.service"
 PARTS: Final = Path("/srv/loa")
 """Where the pole finds this checkout's parts: the unit hides /root, /home and /tmp, where they may really be."""
 TARGET: Final = "loa-rig.target"
-BOOT: Final = """
+BOOT: Final = f"""
 set -e
+{LET_GO_OF_DISKS}
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"

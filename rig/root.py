@@ -1,6 +1,11 @@
 """Programs of the system that need root: mounts, disks, networks."""
 
 import subprocess
+from typing import Final
+
+LET_GO_OF_DISKS: Final = "awk '$1 ~ \"^/dev/loop\" {print $2}' /proc/self/mounts | xargs -r umount --lazy"
+"""For a shell in a new mount namespace, which has a copy of every mount: another test's disk would live on in it
+once its power is cut, and come back broken."""
 
 
 def run(*command: str, good: tuple[int, ...] = (0,)) -> str:
