@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from agent.messages.commands import Play
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
 from rig.calm import Machine
+from rig.soak.surroundings import in_memory
 from rig.sound import Daemon, boottime_s
 from rig.village import Node, Station
 
 STARTS = 5
 REST_S = 60.0
 WRITTEN_PLAYS = 20
-MEMORY = "/dev/shm"
 BETWEEN_S = 1.0
 """A pole's items come alone: what waits is stored with what comes, and one transaction for many is cheap."""
 LIBRARIES = """
@@ -81,20 +80,18 @@ def at_rest(station: Station, sound: Daemon, _machine: Machine, *, rest_s: float
 def written_an_item(station: Station, sound: Daemon, _machine: Machine) -> None:
     """Print what an order and its play cause to be written to disk. What a pole has in memory is in memory here."""
     chime = (Source(builtin=Builtin(BuiltinName.CHIME)),)
-    with tempfile.TemporaryDirectory(dir=MEMORY) as memory:
-        changes = {
-            "heartbeat_s": 60,
-            "storage": {"state": "state", "runtime": f"{memory}/runtime"},
-            "gpio": {"factory": "mock", "trace": f"{memory}/relay.log"},
-        }
-        with Node(station, sound, changes=changes) as node, station.listen() as ear:
-            written: list[int] = []
-            for number in range(WRITTEN_PLAYS + 1):
-                before = written_bytes(node.pid)
-                station.send(station.sign(Play(f"written-{number}", Kind.NORMAL, "title", chime, 1)))
-                ear.record(f"written-{number}")
-                time.sleep(BETWEEN_S)
-                written.append(written_bytes(node.pid) - before)
+    with (
+        in_memory() as settings,
+        Node(station, sound, changes=settings) as node,
+        station.listen() as ear,
+    ):
+        written: list[int] = []
+        for number in range(WRITTEN_PLAYS + 1):
+            before = written_bytes(node.pid)
+            station.send(station.sign(Play(f"written-{number}", Kind.NORMAL, "title", chime, 1)))
+            ear.record(f"written-{number}")
+            time.sleep(BETWEEN_S)
+            written.append(written_bytes(node.pid) - before)
     each = sorted(written[1:])
     print(f"\none played item, {WRITTEN_PLAYS} of them, {BETWEEN_S:g} s between")
     print(f"  {sum(each) / len(each) / 1_024:.1f} KiB written to disk for its order, outcome and record", end="")

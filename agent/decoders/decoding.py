@@ -31,7 +31,7 @@ HEAD_START_MS = 500
 PREFETCH_KIB = 256
 PREFETCH_READ_BYTES = 16_384
 """How much of a pipe libVLC reads ahead, and at once: 2 s of WAV, 6 s of MP3 at its highest. By itself it takes 16 MiB
-for each, and fills them before it uses any part again: memory grows by a relay's every byte for the first 20 min."""
+for each, and fills them before it uses any part again: memory grows by every byte of a relay's first 20 minutes."""
 FLAC_MIN_BLOCK_AT = 8
 """Where, behind `fLaC` and the header of its first block, the smallest block of a FLAC stream is told in two bytes."""
 _FLAC_SMALLEST_BLOCK = b"\x00\x10"

@@ -19,7 +19,7 @@ from typing import Final
 from rig.ear import Ear
 from rig.soak.findings import Findings
 from rig.soak.resources import COUNTED, Resources
-from rig.soak.surroundings import ENVIRONMENT, PRIORITY
+from rig.soak.surroundings import long_lived
 from rig.soak.tally import Tally
 from rig.soak.wishes import Wish, Wishes
 from rig.sound import Daemon
@@ -133,12 +133,7 @@ def run(folder: Path, *, length: Length, seed: int, say: Said) -> Findings:
         sound = stack.enter_context(Daemon())
         station = stack.enter_context(Station(folder))
         web = stack.enter_context(WebServer({}))
-        changes = {
-            "amplifier": {"main": ZONE},
-            "heartbeat_s": 60,
-            "storage": {"state": "state", "runtime": "runtime", "cache_max_mb": 1},
-        }
-        node = stack.enter_context(Node(station, sound, changes=changes, environment=ENVIRONMENT, prefix=PRIORITY))
+        node = stack.enter_context(long_lived(station, sound, {"amplifier": {"main": ZONE}}))
         ready = len(node.log)
         ear = stack.enter_context(station.listen())
         publish = stack.enter_context(station.broker.publisher(station.control, command_topic(node.name)))

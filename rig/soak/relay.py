@@ -19,10 +19,18 @@ from rig.icecast import Icecast
 from rig.soak.findings import Findings
 from rig.soak.gaps import Gaps
 from rig.soak.resources import Resources
-from rig.soak.surroundings import ENVIRONMENT, PRIORITY
+from rig.soak.surroundings import long_lived
 from rig.sound import Daemon
 from rig.village import Node, Station
 
+ZONE: Final = {
+    "gpio": 17,
+    "active": "high",
+    "warm_up_ms": 200,
+    "linger_ms": 500,
+    "min_off_ms": 100,
+    "max_on_s": 14_400,
+}
 ITEM: Final = "soak-relay"
 TAIL_S: Final = 5.0
 """The item is measured until so long before its end."""
@@ -42,9 +50,7 @@ def run(folder: Path, *, seconds: float, warm_s: float, hls: bool, say: Said) ->
         sound = stack.enter_context(Daemon())
         station = stack.enter_context(Station(folder))
         uri = stack.enter_context(HlsServer()).live() if hls else stack.enter_context(Icecast()).uri
-        zone = {"gpio": 17, "active": "high", "warm_up_ms": 200, "linger_ms": 500, "min_off_ms": 100}
-        changes = {"amplifier": {"main": {**zone, "max_on_s": 14_400}}, "heartbeat_s": 60}
-        node = stack.enter_context(Node(station, sound, changes=changes, environment=ENVIRONMENT, prefix=PRIORITY))
+        node = stack.enter_context(long_lived(station, sound, {"amplifier": {"main": ZONE}}))
         ear = stack.enter_context(station.listen())
         gaps = stack.enter_context(Gaps(sound))
         lines = len(node.log)
