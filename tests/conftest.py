@@ -41,6 +41,7 @@ REAL = (
 
 ALONE = (
     "tests/end_to_end/",
+    "tests/faults/test_card.py",
     "tests/faults/test_interrupted_heard.py",
     "tests/faults/test_unit.py",
     "tests/test_heard.py",
