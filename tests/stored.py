@@ -9,6 +9,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSlotsOf,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
@@ -102,6 +103,8 @@ class Model:
                 self.slots[iss, item] = StoredSlot(iss, item, until_s, until_s, "", b"", None, True)
             case ForgetSlots(before):
                 self.slots = {key: slot for key, slot in self.slots.items() if slot.until_s >= before}
+            case ForgetSlotsOf(iss):
+                self.slots = {key: slot for key, slot in self.slots.items() if key[0] != iss or not slot.settled}
             case KeepLedger():
                 self.ledger = StoredLedger(*astuple(write))
             case _:

@@ -181,6 +181,8 @@ def _is_over(turn: Turn, write: do.Write) -> bool:
             return kept is not None and version < kept.version
         case do.EndDocument(sort, iss):
             return turn.state.documents[sort, iss].verified is not None
+        case do.ForgetSlotsOf(iss):
+            return turn.state.documents["set_schedule", iss].verified is not None
         case do.KeepSlot(_, name):
             return prog.find(turn.state.programme, name) is None
         case do.KeepUnjudged():

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, documents, resuming, schedule, zones
+from agent.core import attempts, begun, documents, resuming, schedule, zones
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core.answers import forget_stops_of_removed_keys
@@ -61,10 +61,12 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     judge_dates(turn)
     for restored in event.items:
         _take_up(turn, restored)
+    begun.note(turn, {(slot.iss, slot.item): slot.until_s for slot in event.slots})
     for found in event.documents:
         documents.take_up(turn, found)
     for slot in event.slots:
-        schedule.take_up(turn, slot)
+        if not slot.settled:
+            schedule.take_up(turn, slot)
     resuming.keep_the_rest(turn)
     if event.fault:
         turn.commit(turn.report(Alarm("store", event.fault[:200], 1)))

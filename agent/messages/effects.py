@@ -187,6 +187,13 @@ class ForgetSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetSlotsOf:
+    """Those of an authority that are settled: no schedule of its can name them again."""
+
+    iss: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepLedger:
     """What has sounded on the local date `day`, and in the last session: times in seconds, the last instant Unix."""
 
@@ -271,6 +278,7 @@ Write = (
     | KeepSlot
     | SettleSlot
     | ForgetSlots
+    | ForgetSlotsOf
     | KeepLedger
     | KeepSetting
     | KeepTrust

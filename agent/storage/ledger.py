@@ -13,6 +13,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSlotsOf,
     ForgetUnjudged,
     KeepDocument,
     KeepItem,
@@ -49,6 +50,7 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     ForgetItem: ("DELETE FROM items WHERE item = :item",),
     SettleSlot: ("INSERT OR REPLACE INTO slots VALUES (:iss, :item, :until_s, :until_s, '', x'', NULL, TRUE)",),
     ForgetSlots: ("DELETE FROM slots WHERE until_s < :before",),
+    ForgetSlotsOf: ("DELETE FROM slots WHERE iss = :iss AND settled",),
     KeepLedger: ("INSERT OR REPLACE INTO ledger VALUES (1, :day, :minutes_s, :sessions, :session_s, :last_sound_s)",),
     KeepSetting: ("INSERT OR REPLACE INTO settings VALUES (:name, :value, :iat)",),
     KeepTrust: (
