@@ -29,6 +29,7 @@ from agent.messages.effects import (
 )
 from agent.messages.memory import (
     Memory,
+    StoredAccepted,
     StoredCommand,
     StoredDocument,
     StoredItem,
@@ -42,7 +43,7 @@ from agent.messages.memory import (
 class Model:
     """What the tables should hold, in plain Python."""
 
-    accepted: dict[tuple[str, str], int] = field(default_factory=dict)
+    accepted: dict[tuple[str, str], StoredAccepted] = field(default_factory=dict)
     stops: dict[tuple[str, str], StoredStop] = field(default_factory=dict)
     items: dict[str, StoredItem] = field(default_factory=dict)
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -57,12 +58,13 @@ class Model:
 
     def write(self, write: Write) -> None:
         match write:
-            case RememberCommand(iss, jti, exp):
-                self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
+            case RememberCommand(iss, jti, exp, iat):
+                known = self.accepted.get((iss, jti), StoredAccepted(iss, jti, exp, iat))
+                self.accepted[iss, jti] = replace(known, exp=max(exp, known.exp))
             case RememberStop(item, iss, may, exp, kids):
                 self.stops[item, iss] = StoredStop(item, iss, may, exp, kids)
             case ForgetCommands(before):
-                self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
+                self.accepted = {key: kept for key, kept in self.accepted.items() if kept.exp >= before}
                 self.stops = {key: kept for key, kept in self.stops.items() if kept.exp >= before}
             case AppendReport(claims):
                 self.outbox.append(claims.seq)
@@ -130,7 +132,7 @@ class Model:
         return Memory(
             next_seq=self.last_seq + 1,
             outbox_count=len(self.outbox),
-            accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
+            accepted=tuple(self.accepted[key] for key in sorted(self.accepted)),
             stops=tuple(self.stops[key] for key in sorted(self.stops)),
             items=tuple(self.items.values()),
             settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),

@@ -6,13 +6,14 @@
 from dataclasses import replace
 from typing import Final
 
+from agent.core import timekeeping as tk
 from agent.core.copies import take_copy
 from agent.core.pending import Consequence
-from agent.core.state import Turn
-from agent.core.timekeeping import FORGOTTEN_AFTER_S
+from agent.core.state import Accepted, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.absent import UNSET
+from agent.messages.commands import SetTrust
 from agent.messages.events import FROM_STORE, Delivery
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
@@ -72,16 +73,16 @@ def _note_answer(turn: Turn, key: tuple[str, str]) -> None:
     turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
 
 
-def forget_expired(turn: Turn, after_s: int = FORGOTTEN_AFTER_S) -> None:
+def forget_expired(turn: Turn, after_s: int = tk.FORGOTTEN_AFTER_S) -> None:
     """Remembered stops last until their `exp` has passed by trusted time, replay memory somewhat longer."""
     trusted_s = turn.trusted_s
     if trusted_s is None:
         return
     state, cut_s = turn.state, int(trusted_s) - after_s
-    if any(exp < cut_s for exp in state.accepted.values()):
-        timekeeping = replace(state.timekeeping, forgotten_s=max(state.timekeeping.forgotten_s, cut_s))
-        accepted = {key: exp for key, exp in state.accepted.items() if exp >= cut_s}
-        state = replace(state, accepted=accepted, timekeeping=timekeeping)
+    over = [each.iat for each in state.accepted.values() if each.exp < cut_s]
+    if over:
+        accepted = {key: each for key, each in state.accepted.items() if each.exp >= cut_s}
+        state = replace(state, accepted=accepted, timekeeping=tk.forget(state.timekeeping, cut_s, max(over)))
     if any(stop.exp < trusted_s for stop in state.stops.values()):
         state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
     turn.state = state
@@ -99,7 +100,7 @@ def forget_stops_of_removed_keys(turn: Turn) -> None:
 def _forgetting(turn: Turn) -> tuple[do.Write, ...]:
     """What the disk may forget as well, and that it has."""
     forgotten_s = turn.state.timekeeping.forgotten_s
-    return (do.ForgetCommands(forgotten_s), do.KeepSetting("forgotten", forgotten_s, 0)) if forgotten_s else ()
+    return (do.ForgetCommands(forgotten_s), *turn.forgotten()) if forgotten_s else ()
 
 
 def accept(
@@ -117,13 +118,14 @@ def accept(
     """
     verified = event.verified
     exp = max(verified.exp, remember_until)
-    known = {**turn.state.accepted, (verified.iss, verified.jti): exp}
+    iat = 0 if isinstance(verified.command, SetTrust) else verified.iat
+    known = {**turn.state.accepted, (verified.iss, verified.jti): Accepted(exp, iat)}
     turn.state = replace(turn.state, accepted=known)
     outcome = CommandOutcome(verified.iss, verified.jti, "accepted", None, detail or UNSET)
     turn.commit(
         *_forgetting(turn),
         do.RememberCommand(
-            verified.iss, verified.jti, exp
+            verified.iss, verified.jti, exp, iat
         ),  # last: the roots' `time` may be long before what is forgotten
         *writes,
         *_settle(turn, (verified.iss, verified.jti)),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from agent.core import timekeeping as tk
 from agent.core.state import Turn
 from agent.messages import effects as do
 from agent.messages.documents import MAX_SLOTS, Slot
@@ -68,12 +69,8 @@ def forget_before(turn: Turn, cut_s: int) -> None:
     done = {key: until_s for key, until_s in schedule.done.items() if until_s >= cut_s}
     if len(done) == len(schedule.done):
         return
-    forgotten_s = max(turn.state.timekeeping.forgotten_s, cut_s)
-    turn.state = replace(
-        turn.state,
-        schedule=replace(schedule, done=done),
-        timekeeping=replace(turn.state.timekeeping, forgotten_s=forgotten_s),
-    )
+    timekeeping = tk.forget(turn.state.timekeeping, cut_s, 0)
+    turn.state = replace(turn.state, schedule=replace(schedule, done=done), timekeeping=timekeeping)
     turn.commit(do.ForgetSlots(cut_s), *turn.mark())
 
 

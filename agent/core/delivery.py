@@ -164,6 +164,8 @@ def _as_of_now(turn: Turn, write: do.Write) -> do.Write:
             return replace(write, value=timekeeping.floor_s)
         case do.KeepSetting("forgotten"):
             return replace(write, value=timekeeping.forgotten_s)
+        case do.KeepSetting("forgotten_iat"):
+            return replace(write, value=timekeeping.forgotten_iat)
         case do.KeepSetting("mark") if timekeeping.mark_s is not None:
             return replace(write, value=timekeeping.mark_s)
         case _:

@@ -11,7 +11,7 @@ from agent.core.heartbeat import describe, publish_state
 from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
 from agent.core.settings import judge_dates
-from agent.core.state import RememberedStop, Turn, Unjudged
+from agent.core.state import Accepted, RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play
@@ -37,6 +37,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         kept_s=kept_s,
         mark_s=None if mark is None else mark.value,
         forgotten_s=settings.get("forgotten", Setting(0)).value,
+        forgotten_iat=settings.get("forgotten_iat", Setting(0)).value,
     )
     turn.state = replace(
         state,
@@ -45,7 +46,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count),
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
-        accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
+        accepted={(each.iss, each.jti): Accepted(each.exp, each.iat) for each in event.accepted},
         stops={(stop.item, stop.iss): RememberedStop(frozenset(stop.may), stop.exp, stop.kids) for stop in event.stops},
         unjudged={
             (each.stored.iss, each.stored.jti): Unjudged(

@@ -4,7 +4,8 @@ Trusted time is CLOCK_BOOTTIME plus an offset that only evidence sets: the kerne
 signed `time` command that answers this node's nonce. A step of the wall clock without new evidence changes nothing.
 The floor is the latest instant that has surely passed; no `iat` raises it, except in an accepted `time`. The mark is
 the first trusted time of a store that began empty: of what was ordered before, nobody remembers whether it was obeyed.
-It moves where the time is set back to before what has been forgotten: then nobody remembers either.
+Where the time is set back to before what has been forgotten, nobody remembers either: then it moves to that time, and
+beyond what was forgotten.
 """
 
 from dataclasses import dataclass, replace
@@ -50,6 +51,8 @@ class Timekeeping:
     """Published less than a minute ago, each with its instant; the newest last."""
     forgotten_s: int = 0
     """Of accepted commands whose `exp` lies before it, some are forgotten."""
+    forgotten_iat: int = 0
+    """The latest `iat` among those."""
     kept_s: int = 0
     mark_s: int | None = None
     carried_s: float = float("nan")
@@ -94,9 +97,22 @@ def is_set_back(timekeeping: Timekeeping, now: Now) -> bool:
 
 
 def begin_anew(timekeeping: Timekeeping, now: Now) -> Timekeeping:
-    """The memory begins at this instant: what was ordered before is refused, whether it was obeyed or not."""
+    """The memory begins at this instant: what was ordered before is refused, whether it was obeyed or not.
+
+    So is all that was ordered after it and is forgotten, lest it sound once more as the time comes round again. Where a
+    clock was ahead, and is right now, that is nothing: orders are dated by their senders.
+    """
     trusted = int(best_s(timekeeping, now))
-    return replace(timekeeping, mark_s=trusted, forgotten_s=trusted)
+    return replace(timekeeping, mark_s=max(trusted, timekeeping.forgotten_iat + 1), forgotten_s=trusted)
+
+
+def forget(timekeeping: Timekeeping, before_s: int, newest_iat: int) -> Timekeeping:
+    """Accepted commands are forgotten: their `exp` lies before `before_s`, and none was issued after `newest_iat`."""
+    return replace(
+        timekeeping,
+        forgotten_s=max(timekeeping.forgotten_s, before_s),
+        forgotten_iat=max(timekeeping.forgotten_iat, newest_iat),
+    )
 
 
 def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> Timekeeping:
@@ -147,12 +163,12 @@ def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
 def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
     """Believe a `time` command: the time is its `iat`; the nonces are used up.
 
-    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong; a time below the floor
-    that others say is known to be wrong, and the floor is nearer to the truth.
+    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong, or from orders dated by
+    one; a time below the floor that others say is known to be wrong, and the floor is nearer to the truth.
     """
-    mark_s = timekeeping.mark_s
-    if lowers_floor and mark_s is not None:
-        mark_s = min(mark_s, iat)
+    mark_s, forgotten_iat = timekeeping.mark_s, timekeeping.forgotten_iat
+    if lowers_floor:
+        mark_s, forgotten_iat = None if mark_s is None else min(mark_s, iat), min(forgotten_iat, iat)
     told_s = iat if lowers_floor else max(iat, timekeeping.floor_s)
     return replace(
         timekeeping,
@@ -161,4 +177,5 @@ def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -
         nonces=(),
         floor_s=told_s,
         mark_s=mark_s,
+        forgotten_iat=forgotten_iat,
     )

@@ -82,11 +82,12 @@ class JudgeAgain:
 
 @dataclass(frozen=True, slots=True)
 class RememberCommand:
-    """Add to the replay memory until `exp`."""
+    """Add to the replay memory until `exp`; `iat` 0 where no date is asked."""
 
     iss: str
     jti: str
     exp: int
+    iat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class KeepLedger:
 
 @dataclass(frozen=True, slots=True)
 class KeepSetting:
-    """`volume_percent`, `muted`, `floor`, `mark` or `forgotten`, and the `iat` that set it."""
+    """`volume_percent`, `muted`, `floor`, `mark`, `forgotten` or `forgotten_iat`, and the `iat` that set it."""
 
     name: str
     value: int

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.loudness import Loudness
-from agent.messages.memory import StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
+from agent.messages.memory import StoredAccepted, StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 
@@ -182,12 +182,11 @@ class Restored:
 
     next_seq: int
     outbox_count: int
-    accepted: tuple[tuple[str, str, int], ...]
-    """(iss, jti, exp) of accepted commands."""
+    accepted: tuple[StoredAccepted, ...]
     stops: tuple[StoredStop, ...]
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
-    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`."""
+    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`, `forgotten_iat`."""
     unjudged: tuple[RestoredCommand, ...] = ()
     """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
     documents: tuple[RestoredDocument, ...] = ()

@@ -63,6 +63,9 @@ MIGRATIONS = (
     ALTER TABLE items ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE items ADD COLUMN round_at REAL;
     """,
+    """
+    ALTER TABLE accepted ADD COLUMN iat INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 

@@ -35,7 +35,7 @@ from agent.messages.reports import CommandOutcome
 
 _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     RememberCommand: (
-        "INSERT INTO accepted VALUES (:iss, :jti, :exp) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
+        "INSERT INTO accepted VALUES (:iss, :jti, :exp, :iat) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
     ),
     ForgetCommands: ("DELETE FROM accepted WHERE exp < :before", "DELETE FROM stops WHERE exp < :before"),
     KeepUnjudged: (

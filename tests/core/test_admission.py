@@ -9,12 +9,12 @@ from agent.core import programme as prog
 from agent.core.admission import MAX_STOPS, RESERVED
 from agent.core.answers import MAX_REPORTED_REFUSALS
 from agent.core.heartbeat import MAX_HEARTBEAT_BYTES, heartbeat
-from agent.core.state import MAX_ACCEPTED
+from agent.core.state import MAX_ACCEPTED, Accepted
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.codec import encode
 from agent.messages.commands import ReportNow, SetMute, SetVolume, Time, VerifiedCommand
-from agent.messages.memory import StoredStop
+from agent.messages.memory import StoredAccepted, StoredStop
 from agent.messages.reasons import Reason, Shown
 from agent.messages.reports import Status
 from agent.messages.trust import fingerprint
@@ -29,7 +29,7 @@ def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-ref
 
 def restored_with(*commands: VerifiedCommand, started_at: float | None = None) -> ev.Restored:
     items = tuple(ev.RestoredItem(each, int(each.iat), started_at) for each in commands)
-    accepted = tuple((each.iss, each.jti, each.exp) for each in commands)
+    accepted = tuple(StoredAccepted(each.iss, each.jti, each.exp) for each in commands)
     early = StoredStop("early", "commune", ("play.normal", "stop"), 1_790_003_600)
     return ev.Restored(41, 3, accepted, (early,), items, ())
 
@@ -161,7 +161,7 @@ def test_a_record_that_cannot_be_stored_is_tried_until_it_is() -> None:
 
 def test_a_full_replay_table_refuses_and_forgets_nothing() -> None:
     pole = make_pole()
-    table = tuple(("commune", f"jti-{number:012d}", 1_790_009_000) for number in range(MAX_ACCEPTED))
+    table = tuple(StoredAccepted("commune", f"jti-{number:012d}", 1_790_009_000) for number in range(MAX_ACCEPTED))
     pole.start(ev.Restored(1, 0, table, (), (), ())).connect()
     jti = pole.order(play(), jti="jti-one-too-many-1")
     assert pole.outcome(jti).reason is Reason.REPLAY_TABLE_FULL
@@ -201,10 +201,10 @@ def test_a_queue_of_emergencies_is_bounded_too() -> None:
     assert [pole.outcome(pole.order(each)).reason for each in flood].count(Reason.QUEUE_FULL) == 1
 
 
-def remembered(pole: Pole, **authorities: int) -> dict[tuple[str, str], int]:
+def remembered(pole: Pole, **authorities: int) -> dict[tuple[str, str], Accepted]:
     """A replay memory of so many live commands of each authority."""
-    exp = pole.wall_s + 9_000
-    return {(iss, f"jti-{number:012d}"): exp for iss, count in authorities.items() for number in range(count)}
+    live = Accepted(pole.wall_s + 9_000)
+    return {(iss, f"jti-{number:012d}"): live for iss, count in authorities.items() for number in range(count)}
 
 
 def test_no_authority_takes_more_of_the_memory_than_it_leaves_free() -> None:
@@ -226,7 +226,7 @@ def test_no_authority_takes_more_of_the_memory_than_it_leaves_free() -> None:
 
 def test_a_share_that_is_full_of_what_is_over_is_emptied_first() -> None:
     pole = make_pole().start().connect()
-    over = {("commune", f"jti-{number:012d}"): pole.wall_s - 1 for number in range(MAX_ACCEPTED // 2)}
+    over = {("commune", f"jti-{number:012d}"): Accepted(pole.wall_s - 1) for number in range(MAX_ACCEPTED // 2)}
     pole.state = replace(pole.state, accepted=over)
     assert pole.outcome(pole.order(SetVolume(50))).outcome == "accepted"
 

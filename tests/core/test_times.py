@@ -7,18 +7,19 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.core import node
-from agent.core.state import MAX_ACCEPTED
+from agent.core.state import MAX_ACCEPTED, Accepted
 from agent.core.timekeeping import FLOOR_KEPT_EVERY_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
-from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, order, play
+from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, document, order, play
 
 YEAR_2099_S = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
 TEN_YEARS_S = 10 * 365 * 86_400.0
 TWO_YEARS_S = 2 * 365 * 86_400
+DAY = 86_400.0
 
 
 def bulletin(pole: Pole, item: str = "tin", key: Key = OPERATOR, life_s: int = 3_600, kind: str = "normal") -> bytes:
@@ -373,6 +374,84 @@ def test_a_time_server_that_goes_back_brings_nothing_back_that_was_forgotten() -
     assert sounded(pole) == ["flood", "a-new-one"], "and the pole goes on"
 
 
+def overheard(pole: Pole) -> bytes:
+    """An emergency that sounds, is over, and is forgotten at the next order."""
+    heard = flood(pole, life_s=600)
+    pole.hear(heard)
+    pole.run(DAY + 7_200.0)
+    pole.hear(report_now(pole, "that-makes-it-forget"))
+    pole.run(60.0)
+    assert f"jti-of-{'flood':->20}" not in [jti for _, jti in pole.state.accepted]
+    return heard
+
+
+def report_now(pole: Pole, jti: str, by_s: float = 0.0) -> bytes:
+    iat = int(pole.world_s + by_s)
+    return order({"type": "report_now"}, CHAIR, jti=f"jti-{jti:->20}", iat=iat, exp=iat + 600)
+
+
+@pytest.mark.parametrize("before_s", [200, 400, 86_400], ids=["valid at once", "valid in a while", "valid tomorrow"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_time_server_that_goes_back_to_before_an_order_was_issued_brings_it_not_back(
+    before_s: int, restarts: bool
+) -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    pole.run(5.0)
+    issued_s = int(pole.world_s)
+    heard = overheard(pole)
+    if restarts:
+        pole = pole.after_power_cut(60.0, wall_s=pole.world_s, synchronised=True).connect()
+    jump(pole, issued_s - before_s - pole.wall_s)
+    for _ in range(10):
+        pole.hear(heard)
+        pole.run(before_s / 10)
+    pole.hear(heard)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+    assert pole.state.refusals.counts["before_memory"] >= 1
+    pole.learn_from_the_network()
+    pole.hear(bulletin(pole, "a-new-one"))
+    pole.run(60.0)
+    assert sounded(pole) == ["flood", "a-new-one"], "the time is right again, and the pole goes on"
+
+
+def test_nor_does_one_that_goes_back_twice() -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    pole.run(5.0)
+    issued_s = int(pole.world_s)
+    heard = overheard(pole)
+    for before_s in (2_000, 4_000, 200):
+        jump(pole, issued_s - before_s - pole.wall_s)
+        pole.run(60.0)
+    pole.run(200.0)
+    pole.hear(heard)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+
+
+def test_the_roots_undo_a_mark_from_orders_dated_ahead() -> None:
+    """Whoever forges time servers and holds a key dates orders ten years ahead: nothing older would ever be obeyed."""
+    keys = tuple(replace(each, valid_until=datetime(2099, 1, 1, tzinfo=UTC)) for each in (CHAIR, OPERATOR))
+    pole = make_pole(Behaviour(sound_length_s=1.0), document(*keys)).start().connect()
+    jump(pole, TEN_YEARS_S)
+    pole.hear(report_now(pole, "dated-ahead", TEN_YEARS_S))
+    pole.run(DAY + 7_200.0)
+    pole.hear(report_now(pole, "that-makes-it-forget", TEN_YEARS_S))
+    jump(pole, -TEN_YEARS_S)
+    pole.hear(bulletin(pole))
+    pole.run(60.0)
+    assert (sounded(pole), reasons(pole)[-1]) == ([], Reason.BEFORE_MEMORY)
+    pole.hear(time_told(pole, ROOT))
+    pole.hear(bulletin(pole, "a-new-one"))
+    pole.run(60.0)
+    assert sounded(pole) == ["a-new-one"]
+    again = pole.after_power_cut(60.0).connect()
+    again.hear(time_told(again))
+    again.hear(bulletin(again, "another"))
+    again.run(60.0)
+    assert sounded(again) == ["a-new-one", "another"]
+
+
 def test_a_time_server_does_not_overrule_the_roots() -> None:
     pole = make_pole().start().connect()
     jump(pole, TWO_YEARS_S)
@@ -400,7 +479,7 @@ def test_whoever_makes_a_pole_publish_nonces_does_not_keep_the_time_out() -> Non
 
 def test_a_full_memory_does_not_keep_out_the_time_by_which_it_empties() -> None:
     pole = make_pole(Behaviour(synchronised=False)).start().connect()
-    table = {("commune operator", f"jti-{number:012d}"): NOW + 60 for number in range(MAX_ACCEPTED)}
+    table = {("commune operator", f"jti-{number:012d}"): Accepted(NOW + 60) for number in range(MAX_ACCEPTED)}
     pole.state = replace(pole.state, accepted=table)
     pole.run(2 * 86_400.0)
     pole.hear(flood(pole))
