@@ -177,8 +177,16 @@ def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
 
 
 def _report_now(turn: Turn, event: ev.CommandVerified) -> None:
-    turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
     accept(turn, event, turn.report(status_report(turn, event.verified.jti)))
+    _say_a_nonce(turn)
+
+
+def _say_a_nonce(turn: Turn) -> None:
+    """To be answered by a `time`.
+
+    Whose clock is wrong finds the date of every other order wrong: whoever tries to tell it the time hears one as well.
+    """
+    turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
     publish_state(turn)
 
 
@@ -191,12 +199,9 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
         refuse(turn, event, Reason.SUPERSEDED, f"the time is known already ({evidence})")
         return
     if not tk.answers(turn.state.timekeeping, command.nonce, turn.now):
-        refuse(
-            turn,
-            event,
-            Reason.BAD_NONCE,
-            f"the nonce was not published by this node in the last {tk.NONCE_LIFE_S:.0f} s",
-        )
+        told = f"the nonce was not published by this node in the last {tk.NONCE_LIFE_S:.0f} s"
+        if refuse(turn, event, Reason.BAD_NONCE, told):
+            _say_a_nonce(turn)
         return
     learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
     turn.state = replace(turn.state, timekeeping=learnt)

@@ -39,10 +39,13 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
     answer_refused(turn, event.delivery, outcome, event.reason)
 
 
-def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reason: Reason) -> None:
+def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reason: Reason) -> bool:
     """Refuse with one outcome report, within the minute's allowance; the `jti` is not used up.
 
     A command that waited for the time was acknowledged then: its outcome is owed, whatever the allowance.
+
+    Returns:
+        Whether it is told: not where it was before, nor beyond the allowance.
     """
     turn.count(reason)
     iss, jti = outcome.iss, outcome.jti
@@ -50,13 +53,14 @@ def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reas
         _note_answer(turn, (iss, jti))
         turn.warn(f"command {jti} of {iss!r} refused, having waited: {reason}: {outcome.detail or ''}")
         turn.commit(turn.report(outcome), *_settle(turn, (iss, jti)))
-        return
+        return True
     if (iss, jti) in turn.state.refusals.answered or not may_report(turn):
         turn.acknowledge(delivery)
-        return
+        return False
     _note_answer(turn, (iss, jti))
     turn.warn(f"command {jti} of {iss!r} refused: {reason}: {outcome.detail or ''}")
     turn.commit(turn.report(outcome), delivery=delivery, again=False)
+    return True
 
 
 def may_report(turn: Turn) -> bool:
@@ -146,7 +150,7 @@ def _settle(turn: Turn, key: tuple[str, str]) -> tuple[do.Write, ...]:
     return (do.ForgetUnjudged(*key),)
 
 
-def refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> None:
-    """Circumstances forbid what the signatures would allow."""
+def refuse(turn: Turn, event: ev.CommandVerified, reason: Reason, detail: str) -> bool:
+    """Circumstances forbid what the signatures would allow. Returns whether that is told."""
     outcome = CommandOutcome(event.verified.iss, event.verified.jti, "refused", reason, detail)
-    answer_refused(turn, event.delivery, outcome, reason)
+    return answer_refused(turn, event.delivery, outcome, reason)

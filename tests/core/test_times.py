@@ -8,7 +8,7 @@ import pytest
 
 from agent.core import node
 from agent.core.state import MAX_ACCEPTED, Accepted
-from agent.core.timekeeping import FLOOR_KEPT_EVERY_S
+from agent.core.timekeeping import FLOOR_KEPT_EVERY_S, MAX_NONCES
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason
@@ -463,6 +463,48 @@ def test_a_time_server_does_not_overrule_the_roots() -> None:
     pole.run(5.0)
     assert trusted_s(pole) == pytest.approx(pole.world_s)
     assert pole.state.timekeeping.evidence == "kernel", "they agree"
+
+
+def nonces_said(pole: Pole) -> list[object]:
+    states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
+    return [claims_of(each)["nonce"] for each in states]
+
+
+@pytest.mark.parametrize("ahead_s", [-30 * DAY, 365 * DAY])
+def test_a_pole_whose_clock_is_wrong_says_a_nonce_to_the_roots_who_have_none(ahead_s: float) -> None:
+    """The one it said last is older than a minute, and every other order is dated wrong for it."""
+    pole = make_pole().start().connect()
+    jump(pole, ahead_s)
+    pole.run(300.0)
+    since = len(nonces_said(pole))
+    for number, key in enumerate((CHAIR, ROOT)):
+        iat = int(pole.world_s)
+        pole.hear(order({"type": "report_now"}, key, jti=f"jti-of-a-report-{number}", iat=iat, exp=iat + 600))
+    assert len(nonces_said(pole)) == since
+    now_s = int(pole.world_s)
+    knock = order({"type": "time", "nonce": "0" * 32}, ROOT, jti="jti-of-a-knock-00", iat=now_s, exp=now_s + 120)
+    pole.hear(knock)
+    pole.run(1.0)
+    assert reasons(pole)[-1] is Reason.BAD_NONCE
+    assert len(nonces_said(pole)) == since + 1
+    pole.hear(time_told(pole, ROOT))
+    pole.run(1.0)
+    assert trusted_s(pole) == pytest.approx(pole.world_s, abs=2.0)
+
+
+def test_a_recorded_time_of_the_roots_draws_no_nonces() -> None:
+    """Whoever has it could else keep the answer to an earlier one out."""
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    answer = time_told(pole)
+    knock = order({"type": "time", "nonce": "0" * 32}, ROOT, jti="jti-of-a-knock-00", iat=NOW - 9_000, exp=NOW - 8_000)
+    since = len(nonces_said(pole))
+    for _ in range(MAX_NONCES + 1):
+        pole.hear(knock)
+        pole.run(0.1)
+    assert len(nonces_said(pole)) == since + 1
+    pole.hear(answer)
+    pole.run(1.0)
+    assert trusted_s(pole) is not None
 
 
 def test_whoever_makes_a_pole_publish_nonces_does_not_keep_the_time_out() -> None:
