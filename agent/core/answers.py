@@ -50,14 +50,14 @@ def answer_refused(turn: Turn, delivery: Delivery, outcome: CommandOutcome, reas
     turn.count(reason)
     iss, jti = outcome.iss, outcome.jti
     if (iss, jti) in turn.state.unjudged:
-        _note_answer(turn, (iss, jti))
+        _note_answer(turn, (iss, jti), reason)
         turn.warn(f"command {jti} of {iss!r} refused, having waited: {reason}: {outcome.detail or ''}")
         turn.commit(turn.report(outcome), *_settle(turn, (iss, jti)))
         return True
     if (iss, jti) in turn.state.refusals.answered or not may_report(turn):
         turn.acknowledge(delivery)
         return False
-    _note_answer(turn, (iss, jti))
+    _note_answer(turn, (iss, jti), reason)
     turn.warn(f"command {jti} of {iss!r} refused: {reason}: {outcome.detail or ''}")
     turn.commit(turn.report(outcome), delivery=delivery, again=False)
     return True
@@ -69,11 +69,12 @@ def may_report(turn: Turn) -> bool:
     return turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S or refusals.reported < MAX_REPORTED_REFUSALS
 
 
-def _note_answer(turn: Turn, key: tuple[str, str]) -> None:
+def _note_answer(turn: Turn, key: tuple[str, str], reason: Reason) -> None:
     refusals = turn.state.refusals
     if turn.now.mono_s - refusals.minute_s >= ALLOWANCE_S:
         refusals = replace(refusals, minute_s=turn.now.mono_s, reported=0)
-    answered = (*refusals.answered, key)[-MAX_ANSWERED:]
+    known = tuple(refusals.answered)[1 - MAX_ANSWERED :]
+    answered = {each: refusals.answered[each] for each in known} | {key: reason}
     turn.state = replace(turn.state, refusals=replace(refusals, reported=refusals.reported + 1, answered=answered))
 
 

@@ -218,7 +218,7 @@ def _forget(turn: Turn, pending: Pending) -> None:
     remembered = {(write.iss, write.jti) for write in pending.writes if isinstance(write, kept)}
     reports = [write.claims.report for write in pending.writes if isinstance(write, do.AppendReport)]
     unanswered = {(each.iss, each.jti) for each in reports if isinstance(each, CommandOutcome)}
-    answered = tuple(key for key in state.refusals.answered if key not in unanswered)
+    answered = {key: reason for key, reason in state.refusals.answered.items() if key not in unanswered}
     turn.state = replace(
         state,
         accepted={key: exp for key, exp in state.accepted.items() if key not in remembered},

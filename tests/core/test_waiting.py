@@ -14,7 +14,7 @@ from agent.messages.memory import StoredCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
-from tests.signing import CHAIR, NOW, OPERATOR, Key, order, play
+from tests.signing import CHAIR, DEFENCE, NOW, OPERATOR, Key, claims, compact_json, document, order, play, seal
 from tests.test_set_trust import A, change, trust
 
 UNMUTE = {"type": "set_mute", "muted": False}
@@ -74,6 +74,24 @@ def test_once_the_time_is_known_each_gets_its_one_outcome_in_the_order_in_which_
     assert ([record.item for record in pole.records], pole.state.volume.value) == (["first"], 33)
     assert (dict(pole.state.unjudged), pole.stored.unjudged) == ({}, {})
     assert len(pole.acknowledged) == 4
+
+
+def test_what_was_refused_before_is_judged_when_it_comes_as_it_should() -> None:
+    """The first officer's signature alone was sent too early; both are over the very same payload, and its `jti`."""
+    pole = make_pole(Behaviour(synchronised=False), document(CHAIR, DEFENCE, approvals={"play.emergency": 2}))
+    pole.start().connect()
+    payload = compact_json(
+        claims(play(item="flood", kind="emergency"), iss=CHAIR.authority, jti="jti-of-----------flood")
+    )
+    pole.hear(seal(payload, CHAIR))
+    pole.run(1.0)
+    pole.hear(seal(payload, CHAIR, DEFENCE))
+    pole.run(1.0)
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    told = [(each.outcome, each.reason) for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert told == [("refused", Reason.NOT_ENOUGH_SIGNATURES), ("accepted", None)]
+    assert [record.item for record in pole.records] == ["flood"]
 
 
 def test_a_signed_time_is_answered_to_the_nonce_and_then_the_waiting_are_judged() -> None:
