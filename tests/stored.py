@@ -44,7 +44,7 @@ class Model:
     """What the tables should hold, in plain Python."""
 
     accepted: dict[tuple[str, str], StoredAccepted] = field(default_factory=dict)
-    stops: dict[tuple[str, str], StoredStop] = field(default_factory=dict)
+    stops: dict[tuple[str, ...], StoredStop] = field(default_factory=dict)
     items: dict[str, StoredItem] = field(default_factory=dict)
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
     unjudged: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
@@ -62,7 +62,9 @@ class Model:
                 known = self.accepted.get((iss, jti), StoredAccepted(iss, jti, exp, iat))
                 self.accepted[iss, jti] = replace(known, exp=max(exp, known.exp))
             case RememberStop(item, iss, may, exp, kids):
-                self.stops[item, iss] = StoredStop(item, iss, may, exp, kids)
+                key = item, iss, " ".join(may), " ".join(kids)
+                before = self.stops.get(key)
+                self.stops[key] = StoredStop(item, iss, may, max(exp, before.exp if before else exp), kids)
             case ForgetCommands(before):
                 self.accepted = {key: kept for key, kept in self.accepted.items() if kept.exp >= before}
                 self.stops = {key: kept for key, kept in self.stops.items() if kept.exp >= before}

@@ -172,6 +172,33 @@ def test_a_store_of_the_first_version_gains_the_trust_tables(path: Path) -> None
         assert held.commit(1, KeepTrust(2, b"two")) == Committed(1)
 
 
+def test_stops_of_before_they_stood_beside_each_other_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("".join(MIGRATIONS[:6]) + "PRAGMA user_version=6")
+        database.execute("INSERT INTO stops VALUES ('late', 'UBND', 'play.normal stop', 600, 'operator')")
+        database.commit()
+    with opened(path) as held:
+        assert held.memory.stops == (StoredStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),)
+
+
+def test_of_two_stops_alike_the_longer_is_kept_and_others_stand_beside_it(path: Path) -> None:
+    stops = [
+        RememberStop("late", "UBND", ("stop",), 600, ("operator",)),
+        RememberStop("late", "UBND", ("stop",), 60, ("operator",)),
+        RememberStop("late", "UBND", (), 60, ("operator",)),
+        RememberStop("late", "UBND", ("stop",), 60, ("chair",)),
+    ]
+    with opened(path) as held:
+        held.commit(1, *stops)
+    with opened(path) as held:
+        assert sorted((each.exp, each.may, each.kids) for each in held.memory.stops) == [
+            (60, (), ("operator",)),
+            (60, ("stop",), ("chair",)),
+            (600, ("stop",), ("operator",)),
+        ]
+
+
 @pytest.mark.parametrize(("used", "settings"), [(True, (("mark", 0, 0),)), (False, ())])
 def test_a_store_of_before_there_were_marks_began_empty_only_if_it_was_never_used(
     path: Path, used: bool, settings: tuple[tuple[str, int, int], ...]

@@ -17,7 +17,7 @@ from agent.core.documents import set_document
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.items import Outcome
 from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn
-from agent.core.stops import may_end, may_end_kind
+from agent.core.stops import may_end, may_end_kind, remember
 from agent.core.trusting import set_trust
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -142,9 +142,7 @@ def _remember_stop(turn: Turn, verified: VerifiedCommand, name: str) -> do.Remem
     """
     exp = max(verified.exp, *(exp for _, play, exp in unjudged.plays(turn) if play.item == name), 0)
     may = verified.may if turn.trusted_s is not None else verified.may - {"play.emergency"}
-    remembered = RememberedStop(may, exp, verified.kids)
-    turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
-    return do.RememberStop(name, verified.iss, tuple(sorted(may)), exp, verified.kids)
+    return remember(turn, RememberedStop(name, verified.iss, may, tuple(sorted(verified.kids))), exp)
 
 
 def _stop_unjudged(turn: Turn, verified: VerifiedCommand) -> tuple[list[do.RememberStop], list[str]]:

@@ -88,15 +88,15 @@ def forget_expired(turn: Turn, after_s: int = tk.FORGOTTEN_AFTER_S) -> None:
     if over:
         accepted = {key: each for key, each in state.accepted.items() if each.exp >= cut_s}
         state = replace(state, accepted=accepted, timekeeping=tk.forget(state.timekeeping, cut_s, max(over)))
-    if any(stop.exp < trusted_s for stop in state.stops.values()):
-        state = replace(state, stops={key: stop for key, stop in state.stops.items() if stop.exp >= trusted_s})
+    if any(exp < trusted_s for exp in state.stops.values()):
+        state = replace(state, stops={stop: exp for stop, exp in state.stops.items() if exp >= trusted_s})
     turn.state = state
 
 
 def forget_stops_of_removed_keys(turn: Turn) -> None:
     """A key that is removed ends nothing any more."""
     known = {key.kid for key in turn.state.trust.document.keys}
-    stops = {key: stop for key, stop in turn.state.stops.items() if known.issuperset(stop.kids)}
+    stops = {stop: exp for stop, exp in turn.state.stops.items() if known.issuperset(stop.kids)}
     if len(stops) != len(turn.state.stops):
         turn.warn(f"{len(turn.state.stops) - len(stops)} remembered stops are forgotten: their keys were removed")
         turn.state = replace(turn.state, stops=stops)

@@ -47,7 +47,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
         accepted={(each.iss, each.jti): Accepted(each.exp, each.iat) for each in event.accepted},
-        stops={(stop.item, stop.iss): RememberedStop(frozenset(stop.may), stop.exp, stop.kids) for stop in event.stops},
+        stops={RememberedStop(each.item, each.iss, frozenset(each.may), each.kids): each.exp for each in event.stops},
         unjudged={
             (each.stored.iss, each.stored.jti): Unjudged(
                 number, each.stored.emergency, each.stored.envelope, each.play, each.exp

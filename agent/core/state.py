@@ -76,10 +76,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RememberedStop:
-    """A stop that came before its item; kept by (item, iss)."""
+    """A stop that came before its item: which, whose, and what its keys could end.
 
+    Stops of other keys, or that could end other things, stand beside it: one never takes another's place.
+    """
+
+    item: str
+    iss: str
     may: frozenset[str]
-    exp: int
     kids: tuple[str, ...] = ()
     """The keys that ordered it: where one is removed, it counts no longer."""
 
@@ -138,7 +142,8 @@ class State:
     programme: Programme = field(default_factory=Programme)
     connection: Connection = field(default_factory=Connection)
     accepted: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
-    stops: Mapping[tuple[str, str], RememberedStop] = field(default_factory=dict)
+    stops: Mapping[RememberedStop, int] = field(default_factory=dict)
+    """Until when each binds (Unix seconds)."""
     unjudged: Mapping[tuple[str, str], Unjudged] = field(default_factory=dict)
     """In the order of arrival."""
     documents: Mapping[DocumentKey, KeptDocument] = field(default_factory=dict)

@@ -62,6 +62,11 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
 }
 """Each write's SQL, its members as named parameters."""
 
+_STOP = """
+    INSERT INTO stops (item, iss, may, exp, kids) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)
+    """
+
 _REFUSALS = """
     SELECT seq FROM outbox WHERE CASE WHEN json_valid(CAST(claims AS TEXT))
     THEN json_extract(CAST(claims AS TEXT), '$.report.outcome') = 'refused' END ORDER BY seq
@@ -119,7 +124,7 @@ class Ledger:
         match write:
             case RememberStop(item, iss, may, exp, kids):
                 row = item, iss, " ".join(may), exp, " ".join(kids)
-                run("INSERT OR REPLACE INTO stops (item, iss, may, exp, kids) VALUES (?, ?, ?, ?, ?)", row)
+                run(_STOP, row)
             case KeepOrder(items):
                 (lowest,) = run("SELECT min(place) FROM items").fetchone()
                 places = (((lowest or 0) + place - len(items), item) for place, item in enumerate(items))

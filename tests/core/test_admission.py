@@ -16,10 +16,13 @@ from agent.messages.codec import encode
 from agent.messages.commands import ReportNow, SetMute, SetVolume, Time, VerifiedCommand
 from agent.messages.memory import StoredAccepted, StoredStop
 from agent.messages.reasons import Reason, Shown
-from agent.messages.reports import Status
+from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import fingerprint
 from agent.messages.words import Kind
 from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play, stop
+from tests.signing import CHAIR, DEFENCE, Key, document
+from tests.signing import order as signed_order
+from tests.signing import play as signed_play
 
 
 def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-refused-00001") -> None:
@@ -248,6 +251,83 @@ def test_who_fills_the_remembered_stops_leaves_room_for_those_of_emergencies() -
     assert pole.outcome(jtis[-1]).reason is Reason.QUEUE_FULL
     pole.order(stop("flood"))
     assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY))).reason is Reason.STOPPED
+
+
+# Stops that came first ------------------------------------------------------------------------------------------------
+
+CLERK = Key("hd-clerk", CHAIR.authority, may=("play.normal", "stop"))
+WITH_CLERK = document(CHAIR, DEFENCE, CLERK)
+
+
+def signed(pole: Pole, command: dict[str, object], key: Key, jti: str, life_s: int = 3_600) -> bytes:
+    iat = int(pole.world_s)
+    return signed_order(command, key, jti=f"{jti:->20}", iat=iat, exp=iat + life_s)
+
+
+def stop_of_the_flood(pole: Pole, key: Key = CHAIR, jti: str = "stop", life_s: int = 3_600) -> bytes:
+    return signed(pole, {"type": "stop", "item": "flood", "reason": "a false alarm"}, key, jti, life_s)
+
+
+def flood(pole: Pole, jti: str = "flood", life_s: int = 3_600) -> bytes:
+    return signed(pole, signed_play(item="flood", kind="emergency"), CHAIR, jti, life_s)
+
+
+def reasons(pole: Pole) -> dict[str, Reason | None]:
+    """By `jti`; each has one outcome, or this fails."""
+    told = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert len({each.jti for each in told}) == len(told)
+    return {each.jti.lstrip("-"): each.reason for each in told}
+
+
+def test_a_later_stop_does_not_shorten_an_earlier_one() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole, life_s=86_400))
+    pole.hear(stop_of_the_flood(pole, jti="shorter", life_s=60))
+    pole.run(120.0)
+    pole.hear(flood(pole))
+    assert reasons(pole)["flood"] is Reason.STOPPED
+
+
+def test_nor_does_the_stop_of_a_lesser_key_of_its_authority_take_its_place() -> None:
+    pole = make_pole(trust=WITH_CLERK).start().connect()
+    pole.hear(stop_of_the_flood(pole))
+    pole.hear(stop_of_the_flood(pole, CLERK, "clerk", 86_400))
+    pole.run(1.0)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    for name, each in (("before", pole), ("after", again)):
+        each.hear(flood(each, name))
+        assert reasons(each)[name] is Reason.STOPPED
+    again.run(3_601.0)
+    again.hear(flood(again, "later"))
+    assert reasons(again)["later"] is None, "what may end less binds longer, and ends no more"
+
+
+def test_nor_does_the_same_stop_sent_again_before_the_time_is_known() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole))
+    pole.run(1.0)
+    again = pole.after_power_cut(60.0).connect()
+    again.hear(stop_of_the_flood(again, jti="again"))
+    again.hear(flood(again))
+    again.learn_from_the_network()
+    again.run(30.0)
+    assert (reasons(again)["flood"], again.relay()) == (Reason.STOPPED, [])
+
+
+def test_a_play_that_a_stop_has_refused_does_not_sound_when_it_is_sent_again_after_the_stop() -> None:
+    """Whoever holds the broker keeps it, and sends it until the stop is over."""
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole, life_s=600))
+    pole.run(60.0)
+    late = flood(pole, life_s=86_400)
+    pole.hear(late)
+    pole.run(600.0)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    for each in (pole, again):
+        each.hear(late)
+        each.run(60.0)
+        assert (each.relay(), each.records) == ([], [])
+        each.reports[:] = [one for one in each.reports if not isinstance(one, CommandOutcome)]
 
 
 # Volume and mute ----------------------------------------------------------------------------------------------------

@@ -387,9 +387,9 @@ def test_a_stop_of_all_remembers_no_more_stops_than_there_is_room_for() -> None:
     pole = blind()
     for number in range(3):
         pole.hear(said(f"item-{number}"))
-    remembered = RememberedStop(frozenset({"play.normal", "stop"}), NOW + 3_600)
-    others = {(f"other-{number}", "commune"): remembered for number in range(MAX_STOPS - RESERVED - 2)}
-    pole.state = replace(pole.state, stops=others)
+    may = frozenset({"play.normal", "stop"})
+    others = (RememberedStop(f"other-{number}", "commune", may) for number in range(MAX_STOPS - RESERVED - 2))
+    pole.state = replace(pole.state, stops=dict.fromkeys(others, NOW + 3_600))
     pole.hear(order({"type": "stop", "all": True, "reason": "x"}, jti="jti-of-the-stop-of-all"))
     pole.run(1.0)
     (told,) = [each for each in pole.reports if isinstance(each, CommandOutcome)]
