@@ -258,11 +258,11 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
     carried_progress = CarriedProgress(folder=config.storage.runtime)
     inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
-    for found in (carried_clock.recall(), read_chip(config.clock.rtc) if config.clock.rtc else None):
-        if found is not None:  # the first that does not contradict the floor is believed
-            inbox.put(found)
+    if config.clock.rtc and (chip := read_chip(config.clock.rtc)):
+        inbox.put(chip)
+    settings, carried = _node_settings(config, key), carried_clock.recall()
     return Loop(
-        state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
+        state=node.initial(settings, judge.document, RELEASED_AT_S, clock.read(), carried),
         inbox=inbox,
         adapters=Adapters(
             clock=clock,

@@ -6,6 +6,7 @@ from typing import Final
 from agent.core import attempts, begun, documents, resuming, schedule, zones
 from agent.core import outbox as box
 from agent.core import programme as prog
+from agent.core import timekeeping as tk
 from agent.core.answers import forget_stops_of_removed_keys
 from agent.core.heartbeat import describe, publish_state
 from agent.core.items import Item, Outcome
@@ -32,9 +33,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     kept_s = settings.get("floor", Setting(0)).value
     mark = settings.get("mark")
     timekeeping = replace(
-        state.timekeeping,
-        floor_s=max(state.timekeeping.floor_s, kept_s),
-        kept_s=kept_s,
+        tk.restored(state.timekeeping, turn.now, kept_s),
         mark_s=None if mark is None else mark.value,
         forgotten_s=settings.get("forgotten", Setting(0)).value,
         forgotten_iat=settings.get("forgotten_iat", Setting(0)).value,
@@ -58,6 +57,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         found=event.progress,
         status_due_s=turn.now.mono_s,
     )
+    if turn.trusted_s is not None:
+        turn.log(f"clock trusted: {timekeeping.evidence}")
     forget_stops_of_removed_keys(turn)
     judge_dates(turn)
     for restored in event.items:

@@ -11,7 +11,7 @@ beyond what was forgotten.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.messages.events import Now
+from agent.messages.events import ClockFound, Now
 
 NONCE_LIFE_S: Final = 60.0
 """How long a published nonce may be answered: the bound of the error of a time so learnt."""
@@ -120,6 +120,21 @@ def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> 
     if timekeeping.offset_s is not None or not timekeeping.floor_s <= now.mono_s + offset_s <= LAST_S:
         return timekeeping
     return observe(replace(timekeeping, offset_s=offset_s, evidence=evidence), now)
+
+
+def carry_on(timekeeping: Timekeeping, now: Now, carried: ClockFound | None) -> Timekeeping:
+    """Trusted time goes on as the process before has left it; the kernel's word, where it counts, comes after."""
+    if carried is None or not timekeeping.floor_s <= now.mono_s + carried.offset_s <= LAST_S:
+        return timekeeping
+    return replace(timekeeping, offset_s=carried.offset_s, evidence=carried.evidence)
+
+
+def restored(timekeeping: Timekeeping, now: Now, floor_s: int) -> Timekeeping:
+    """The floor as the store has it. What was carried on and lies below it was never this node's time."""
+    trusted = trusted_s(timekeeping, now)
+    if trusted is not None and trusted < floor_s:
+        timekeeping = observe(replace(timekeeping, offset_s=None, evidence="none"), now)
+    return replace(timekeeping, floor_s=max(timekeeping.floor_s, floor_s), kept_s=floor_s)
 
 
 def is_carried(timekeeping: Timekeeping) -> bool:

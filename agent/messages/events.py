@@ -340,9 +340,9 @@ class SoundHeld:
 
 @dataclass(frozen=True, slots=True)
 class ClockFound:
-    """At start, after `Restored`: wall minus boot time (s) as something has kept it, and what first proved it.
+    """Wall minus boot time (s) as something has kept it, and what first proved it.
 
-    Kept by an earlier process since the machine booted; a clock chip would be told of in the same way.
+    A clock chip, told of after `Restored`; or an earlier process of this boot, whose word the first state is made with.
     """
 
     offset_s: float

@@ -105,6 +105,8 @@ class Pole:
     """What `order` has verified, by its envelope."""
     released_s: int = int(START_WALL_S) - 86_400
     """When the software was made."""
+    carried: ev.ClockFound | None = None
+    """The time as the process before has handed it on; then as this one does."""
 
     def __post_init__(self) -> None:
         self._serial = itertools.count()
@@ -117,7 +119,7 @@ class Pole:
         self.progress = NO_PROGRESS
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
-        self.state = node.initial(self.settings, self.trust, self.released_s, self.now)
+        self.state = node.initial(self.settings, self.trust, self.released_s, self.now, self.carried)
         self.judge = Judge(
             TrustStore(self.trust, site=self.settings.site), Addressee("hoang-dao", "hd-03", frozenset())
         )
@@ -196,6 +198,7 @@ class Pole:
             stored=self.stored,
             given=self.given,
             released_s=self.released_s,
+            carried=self.carried,
         )
         again.world_offset_s, again.wall_offset_s = self.world_offset_s, self.wall_offset_s
         return again.start(replace(again.restored(), progress=self.progress))
@@ -336,6 +339,8 @@ class Pole:
                 self._first.append(self.judge.take(document, orders))
             case do.KeepProgress(progress=progress):
                 self.progress = progress
+            case do.CarryClock(offset_s=offset_s, evidence=evidence):
+                self.carried = ev.ClockFound(offset_s, evidence)
             case do.JudgeAgain(message=message):
                 self._first.append(message)
             case do.Acknowledge(delivery=delivery):

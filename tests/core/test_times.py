@@ -465,6 +465,34 @@ def test_a_time_server_does_not_overrule_the_roots() -> None:
     assert pole.state.timekeeping.evidence == "kernel", "they agree"
 
 
+def test_nor_does_it_after_a_restart_on_the_same_boot() -> None:
+    """The next process hears of what the roots have said before it hears the kernel, whose word raises the floor."""
+    pole = make_pole().start().connect()
+    jump(pole, 30 * DAY)
+    pole.run(5.0)
+    pole.hear(time_told(pole, ROOT))
+    pole.run(5.0)
+    again = pole.after_crash().connect()
+    again.run(5.0)
+    assert trusted_s(again) == pytest.approx(again.world_s, abs=1.0)
+    assert again.state.timekeeping.floor_s <= again.world_s
+    again.hear(flood(again))
+    again.run(20.0)
+    assert sounded(again) == ["flood"]
+    jump(again, -30 * DAY)
+    assert again.state.timekeeping.evidence == "kernel", "they agree"
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_a_time_that_was_handed_on_and_lies_below_the_stored_floor_proves_nothing(synchronised: bool) -> None:
+    pole = make_pole().start().connect()
+    pole.run(60.0)
+    pole.carried = ev.ClockFound(pole.world_offset_s - 3_600.0, "time command")
+    pole.behaviour.synchronised = synchronised
+    again = pole.after_crash()
+    assert trusted_s(again) == (pytest.approx(again.world_s) if synchronised else None)
+
+
 def nonces_said(pole: Pole) -> list[object]:
     states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
     return [claims_of(each)["nonce"] for each in states]

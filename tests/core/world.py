@@ -98,7 +98,7 @@ class World:
         )
         self._serial = itertools.count(1)
         self.world_offset_s = self.wall_offset_s = START_WALL_S - self.mono_s
-        self.carried: tuple[float, str] | None = None
+        self.carried: ev.ClockFound | None = None
         self.progress = NO_PROGRESS
         self.unacknowledged: dict[bytes, None] = {}
         self.delivered: dict[int, bytes] = {}
@@ -136,11 +136,9 @@ class World:
             command = self.given[self.stored.trusts[newest]].command
             assert isinstance(command, SetTrust)
             self.trust = command.trust
-        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now)
+        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now, self.carried)
         self.tell(self._restored())
         self.tell(ev.PlayerReady())
-        if self.carried is not None:
-            self.tell(ev.ClockFound(*self.carried))
 
     def crash(self, *, power: bool, off_s: float = 30.0) -> None:
         """The process ends amid whatever it was at: of its transactions only those are kept that were written."""
@@ -280,7 +278,7 @@ class World:
             case do.KeepProgress(progress=progress):
                 self.progress = progress
             case do.CarryClock(offset_s=offset_s, evidence=evidence):
-                self.carried = offset_s, evidence
+                self.carried = ev.ClockFound(offset_s, evidence)
             case do.Exit():
                 self.exited = True
                 assert not any(self.relays.values()), "it leaves with a relay on"
