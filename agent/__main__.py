@@ -255,7 +255,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         lines=claim.lines, factory=claim.factory, chip=claim.chip, trace=claim.trace, post=inbox.put
     )
     closing.callback(amplifiers.close)
-    carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
+    carried_clock = CarriedClock(folder=config.storage.runtime)
     carried_progress = CarriedProgress(folder=config.storage.runtime)
     inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
     if config.clock.rtc and (chip := read_chip(config.clock.rtc)):

@@ -94,4 +94,5 @@ class Clock:
             wall_s=wall_s,
             synchronised=self._synchronised,
             entropy=int.from_bytes(os.urandom(ENTROPY_BYTES), "big"),
+            vouched=self._always_trusted,
         )

@@ -28,7 +28,8 @@ def test_entropy_is_128_fresh_bits() -> None:
 
 
 def test_the_configuration_may_vouch_for_the_clock() -> None:
-    assert Clock(always_trusted=True).read().synchronised is True
+    now = Clock(always_trusted=True).read()
+    assert (now.synchronised, now.vouched, Clock(always_trusted=False).read().vouched) == (True, True, False)
 
 
 def test_the_kernels_opinion_is_the_kernels() -> None:

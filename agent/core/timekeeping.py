@@ -30,6 +30,9 @@ FORGOTTEN_AFTER_S: Final = 3_600
 ROOTED: Final = "time command of the roots"
 """Evidence that outranks a time server which says otherwise, until the machine reboots."""
 
+VOUCHED: Final = "configuration"
+"""Evidence that may be taken back with the file that gives it: it is handed on to nobody."""
+
 CARRIED_WITHIN_S: Final = 0.1
 """How far what the next process would take up may be off: NTP slews by 0.5 ms a second at most, steps by more."""
 
@@ -77,7 +80,8 @@ def best_s(timekeeping: Timekeeping, now: Now) -> float:
 def observe(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     """Take the kernel's (or the configuration's) word where it is given; let the floor follow trusted time."""
     if now.synchronised and not _is_overruled(timekeeping, now):
-        timekeeping = replace(timekeeping, offset_s=now.wall_s - now.mono_s, evidence="kernel")
+        evidence = VOUCHED if now.vouched else "kernel"
+        timekeeping = replace(timekeeping, offset_s=now.wall_s - now.mono_s, evidence=evidence)
     trusted = trusted_s(timekeeping, now)
     if trusted is not None and int(trusted) > timekeeping.floor_s:
         timekeeping = replace(timekeeping, floor_s=int(trusted))
@@ -138,7 +142,9 @@ def restored(timekeeping: Timekeeping, now: Now, floor_s: int) -> Timekeeping:
 
 
 def is_carried(timekeeping: Timekeeping) -> bool:
-    """Whether the next process would find the time as it is now."""
+    """Whether the next process would find the time as it is now, or is not to find it."""
+    if timekeeping.evidence == VOUCHED:
+        return True
     return timekeeping.offset_s is None or abs(timekeeping.offset_s - timekeeping.carried_s) <= CARRIED_WITHIN_S
 
 

@@ -19,13 +19,15 @@ class Now:
     """The time as an argument, read once a turn by the loop.
 
     `mono_s` is CLOCK_BOOTTIME (durations, deadlines); `wall_s` is CLOCK_REALTIME (calendars, only if trusted);
-    `synchronised` is what the kernel says of it (adjtimex) or the configuration; `entropy` is 128 fresh random bits.
+    `synchronised` is what the kernel says of it (adjtimex), or the configuration where it has `vouched`; `entropy` is
+    128 fresh random bits.
     """
 
     mono_s: float
     wall_s: float
     synchronised: bool
     entropy: int
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

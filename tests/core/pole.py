@@ -67,6 +67,8 @@ class Behaviour:
     network: bool | None = None
     """Whether connections come about, and reports are received; None: only as the test says."""
     synchronised: bool = True
+    vouched: bool = False
+    """Whether it is the configuration that says so."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,8 @@ class Pole:
 
     @property
     def now(self) -> ev.Now:
-        return ev.Now(
-            self.mono_s, self.mono_s + self.wall_offset_s, self.behaviour.synchronised, next(self._entropy) % (1 << 128)
-        )
+        behave, wall_s = self.behaviour, self.mono_s + self.wall_offset_s
+        return ev.Now(self.mono_s, wall_s, behave.synchronised, next(self._entropy) % (1 << 128), behave.vouched)
 
     @property
     def wall_s(self) -> int:

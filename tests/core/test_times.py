@@ -228,6 +228,20 @@ def test_trusted_time_is_handed_on_to_the_next_process_when_it_is_new_and_when_i
     assert [effect for _, effect in pole.of(do.CarryClock)] == [first, do.CarryClock(pole.wall_offset_s, "kernel")]
 
 
+def test_the_word_of_a_configuration_is_said_to_be_one_and_does_not_outlive_it() -> None:
+    """A technician who takes back `clock: {trust: always}` must not find the wrong time still believed."""
+    pole = make_pole(Behaviour(vouched=True)).start().connect()
+    pole.run(60.0)
+    pole.wall_offset_s += 500.0
+    pole.run(60.0)
+    assert pole.of(do.CarryClock) == []
+    (_, told) = pole.of(do.PublishState)[-1]
+    assert isinstance(told, do.PublishState)
+    seen = claims_of(told.payload)["clock"]
+    assert isinstance(seen, dict)
+    assert (seen["trusted"], seen["evidence"]) == (True, "configuration")
+
+
 # The mark -------------------------------------------------------------------------------------------------------------
 
 
