@@ -28,12 +28,17 @@ MAX_ANSWERED: Final = 2_048
 
 
 def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
-    """Security has refused it: counted; reported only where sender and addressee are proven."""
-    if not event.reportable:
+    """Security has refused it: counted; reported only where sender and addressee are proven, and it is surely new.
+
+    Whoever has recorded orders for years may send them again, one after the other and without end: each report is a
+    write. One that was over long ago may have had its outcome, and been forgotten.
+    """
+    if event.reportable and take_copy(turn, (event.iss, event.jti), event.delivery):
+        return
+    old = event.exp is not None and tk.may_be_known(turn.state.timekeeping, event.exp, turn.now)
+    if not event.reportable or old:
         turn.count(event.reason)
         turn.acknowledge(event.delivery)
-        return
-    if take_copy(turn, (event.iss, event.jti), event.delivery):
         return
     outcome = CommandOutcome(event.iss, event.jti, "refused", event.reason, event.detail)
     answer_refused(turn, event.delivery, outcome, event.reason)

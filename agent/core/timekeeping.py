@@ -24,8 +24,9 @@ seldom, because an SD card wears."""
 MAX_NONCES: Final = 64
 """One a second for a minute: whoever makes a node publish new ones does not keep the answer to an earlier one out."""
 
-FORGOTTEN_AFTER_S: Final = 3_600
-"""A command is remembered so much longer than its `exp`: a clock that is corrected by less brings nothing back."""
+FORGOTTEN_AFTER_S: Final = 86_400
+"""A command is remembered so much longer than its `exp`: a clock that is corrected by less brings nothing back, and one
+that comes so late is known to be new, or not to be."""
 
 ROOTED: Final = "time command of the roots"
 """Evidence that outranks a time server which says otherwise, until the machine reboots."""
@@ -163,6 +164,12 @@ def is_floor_due(timekeeping: Timekeeping) -> bool:
 def is_forgotten(timekeeping: Timekeeping, iat: int) -> bool:
     """Whether it was ordered before this store could remember: it may have been obeyed already."""
     return timekeeping.mark_s is not None and iat < timekeeping.mark_s
+
+
+def may_be_known(timekeeping: Timekeeping, exp: int, now: Now) -> bool:
+    """Whether a command of this `exp` may have been accepted, and be forgotten."""
+    remembered_s = best_s(timekeeping, now) - FORGOTTEN_AFTER_S
+    return exp < max(remembered_s, timekeeping.forgotten_s, timekeeping.mark_s or 0)
 
 
 def is_wall_behind(timekeeping: Timekeeping, now: Now) -> bool:

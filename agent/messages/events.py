@@ -110,6 +110,8 @@ class CommandRefused:
     reportable: bool
     iss: str
     jti: str
+    exp: int | None = None
+    """Until when it could have been accepted; None where no date is asked, or none can be read."""
     message: MessageArrived | None = None
     """What was refused: while a trust document is being stored it is kept, and judged again by that document."""
 

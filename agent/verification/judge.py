@@ -73,7 +73,7 @@ class Judge:
         if isinstance(found, VerifiedCommand):
             return ev.CommandVerified(message.delivery, found)
         return ev.CommandRefused(
-            message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, message
+            message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, found.exp, message
         )
 
     def take(self, document: TrustDocument, orders: tuple[tuple[ev.OrderKey, bytes], ...]) -> ev.TrustTaken:

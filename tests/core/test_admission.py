@@ -7,7 +7,7 @@ import pytest
 from agent.core import node
 from agent.core import programme as prog
 from agent.core.admission import MAX_STOPS, RESERVED
-from agent.core.answers import MAX_REPORTED_REFUSALS
+from agent.core.answers import MAX_ANSWERED, MAX_REPORTED_REFUSALS
 from agent.core.heartbeat import MAX_HEARTBEAT_BYTES, heartbeat
 from agent.core.state import MAX_ACCEPTED, Accepted
 from agent.messages import effects as do
@@ -20,7 +20,7 @@ from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import fingerprint
 from agent.messages.words import Kind
 from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play, stop
-from tests.signing import CHAIR, DEFENCE, Key, document
+from tests.signing import CHAIR, DEFENCE, RETIRED, Key, document
 from tests.signing import order as signed_order
 from tests.signing import play as signed_play
 
@@ -69,8 +69,8 @@ def test_replay_memory_survives_a_restart_until_exp() -> None:
     assert after.state.refusals.counts == {"replayed": 1}
     after.run(120.0)
     after.order(SetVolume(5))
-    assert ("commune", "jti-old-0000000001") in after.state.accepted, "for an hour more: clocks are corrected"
-    after.run(3_600.0)
+    assert ("commune", "jti-old-0000000001") in after.state.accepted, "for a day more: clocks are corrected"
+    after.run(86_400.0)
     after.order(SetVolume(6))
     assert ("commune", "jti-old-0000000001") not in after.state.accepted
 
@@ -127,6 +127,57 @@ def test_refusals_are_reported_once_a_jti_and_twenty_a_minute() -> None:
     pole.run(60.0)
     refused(pole, Reason.EXPIRED, reportable=True, jti="jti-refused-later")
     assert pole.outcome("jti-refused-later").reason is Reason.EXPIRED
+
+
+def recorded(pole: Pole, count: int, over_s: int, key: Key = CHAIR) -> list[bytes]:
+    """Genuine orders that were over so long ago."""
+    exp = int(pole.world_s) - over_s
+    command = signed_play(kind="emergency")
+    return [signed_order(command, key, jti=f"recorded-{number:016d}", iat=exp - 60, exp=exp) for number in range(count)]
+
+
+@pytest.mark.parametrize("key", [CHAIR, RETIRED], ids=["expired", "by a key that may nothing any more"])
+def test_recorded_orders_that_were_over_long_ago_cost_no_write_however_many_there_are(key: Key) -> None:
+    pole = make_pole(trust=document()).start().connect()
+    pole.run(1.0)
+    old = recorded(pole, MAX_ANSWERED + 50, 2 * 86_400, key)
+    writes, reports = len(pole.of(do.Commit)), len(pole.reports)
+    for number, envelope in enumerate((*old, *old)):
+        pole.hear(envelope)
+        pole.run(0.5 if number % 2 else 0.0)
+    assert (len(pole.of(do.Commit)), len(pole.reports)) == (writes, reports)
+    assert sum(pole.state.refusals.counts.values()) == len(pole.acknowledged) == 2 * len(old)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    again.run(1.0)
+    writes = len(again.of(do.Commit))
+    again.hear(old[0])
+    again.run(1.0)
+    assert len(again.of(do.Commit)) == writes
+
+
+def test_an_order_that_comes_hours_late_is_told_so() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(recorded(pole, 1, 23 * 3_600)[0])
+    assert reasons(pole) == {"recorded-0000000000000000": Reason.EXPIRED}
+
+
+def test_an_order_that_was_obeyed_and_forgotten_has_no_second_outcome() -> None:
+    pole = make_pole().start().connect()
+    obeyed = flood(pole, life_s=60)
+    pole.hear(obeyed)
+    pole.run(2 * 86_400.0)
+    pole.hear(signed(pole, {"type": "report_now"}, CHAIR, "makes-it-forget"))
+    assert len(pole.state.accepted) == 1
+    pole.hear(obeyed)
+    pole.run(1.0)
+    assert reasons(pole) == {"flood": None, "makes-it-forget": None}
+
+
+def test_what_was_over_before_this_store_began_is_not_known_to_be_new() -> None:
+    pole = make_pole().on_a_new_card().connect()
+    pole.run(1.0)
+    pole.hear(recorded(pole, 1, 3_600)[0])
+    assert (reasons(pole), pole.state.refusals.counts) == ({}, {"expired": 1})
 
 
 def test_a_refused_jti_is_not_used_up() -> None:

@@ -462,7 +462,7 @@ def test_a_verdict_on_what_no_longer_waits_changes_nothing() -> None:
     again = ev.MessageArrived(ev.Delivery(ev.FROM_STORE, number), "", said("bulletin"), False)
     for verdict in (
         pole.judge.judge(again, float(NOW), NOW),
-        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", again),
+        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", NOW, again),
     ):
         pole.tell(verdict)
     assert [effect for _, effect in pole.history[since:] if not isinstance(effect, do.Log)] == []

@@ -242,7 +242,7 @@ class World:
             return ev.CommandVerified(delivery, verified)
         message = ev.MessageArrived(delivery, "topic", verified.envelope, False)
         reportable = reason in {Reason.EXPIRED, Reason.NOT_YET_VALID}
-        return ev.CommandRefused(delivery, reason, "no", reportable, verified.iss, verified.jti, message)
+        return ev.CommandRefused(delivery, reason, "no", reportable, verified.iss, verified.jti, verified.exp, message)
 
     def _dates(self, verified: VerifiedCommand, trusted_s: float | None, floor_s: int) -> Reason | None:
         if verified.exp < (trusted_s or floor_s):
