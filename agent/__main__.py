@@ -85,6 +85,9 @@ def _run_command(arguments: list[str]) -> int:
         return BAD_INPUT
     try:
         return command(options, config, trust)
+    except TrustError as error:  # fit in itself, and not after what this node has seen
+        print(f"{config.trust}:1:1: {error}")
+        return BAD_INPUT
     except (GpioError, StoreError, NodeKeyError, ConsoleError, OSError) as error:
         print(f"loa-agent: {error}", file=sys.stderr)
         return FAILED
