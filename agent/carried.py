@@ -59,13 +59,9 @@ class _BootFile:
 
 
 class CarriedClock:
-    """Trusted time; whatever cannot be read is not there.
+    """Trusted time; whatever cannot be read is not there."""
 
-    Where the configuration vouches for the wall clock nothing is `kept`: that word may be taken back.
-    """
-
-    def __init__(self, *, folder: Path, kept: bool = True, boot_id: Path = BOOT_ID) -> None:
-        self._kept = kept
+    def __init__(self, *, folder: Path, boot_id: Path = BOOT_ID) -> None:
         self._file = _BootFile(folder / CLOCK_FILE, boot_id)
 
     def recall(self) -> ClockFound | None:
@@ -78,8 +74,6 @@ class CarriedClock:
 
     def keep(self, offset_s: float, evidence: str) -> None:
         """Hand this on. A folder that fails costs the next process its trust, not this one."""
-        if not self._kept:
-            return
         failure = self._file.write(codec.encode(ClockFound(offset_s, evidence[:MAX_EVIDENCE_CHARACTERS])))
         if failure:
             _log.warning("the time cannot be handed on to the next process: %s", failure)

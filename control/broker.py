@@ -143,9 +143,13 @@ class Broker:
         self._client.loop_start()
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        """Ask for (topic filter, QoS); `Subscribed` follows. Retained messages come with their mark."""
+        """Ask for (topic filter, QoS); `Subscribed` follows.
+
+        A message is marked as retained where it is what the broker had kept, not where it was published so just now: a
+        node's `state` always is, and only the live one has a fresh nonce.
+        """
         self._client.subscribe(
-            [(name, SubscribeOptions(qos=qos, retainAsPublished=True, retainHandling=0)) for name, qos in filters]
+            [(name, SubscribeOptions(qos=qos, retainAsPublished=False, retainHandling=0)) for name, qos in filters]
         )
 
     def publish(self, topic: str, payload: bytes) -> int:

@@ -4,158 +4,23 @@ import signal
 import time as clock
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from agent.messages.commands import AnyCommand
-from agent.messages.reports import ClockSeen, CommandOutcome
-from control import addresses, orders
-from control.broker import Received
-from control.dispatch import Answer, Session
+from control import addresses
+from control.clockmaker import Clockmaker, require
 from control.kernel_clock import is_synchronised
-from control.keys import SigningKey
 from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError, WorldError
-from control.sending import authority, co_signer, complain, connection, enrolled, said, signing_key, wall_s, with_key
+from control.sending import authority, co_signer, complain, connection, enrolled, signing_key, with_key
 from control.settings import Settings
-from control.sightings import HeartbeatSeen, Proof, ReportSeen, Sighting, StateSeen, seen
-
-LIFETIME_S = 120
-"""Twice the age a nonce may reach: a `time` that comes later is worth nothing."""
-
-MAX_NODES = 5_000
-"""Nodes, and nonces, answered in one round: a hostile broker may invent more."""
 
 ROUND_S = 70.0
 """A round of serving: a heartbeat, and with it a nonce, comes each 60. What one round remembers the next forgets."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between two attempts to reach a broker that is away, the pause doubles."""
-
-
-NOT_SYNCHRONISED = (
-    "no time server has set this machine's clock lately (timedatectl says more): nobody is told the time until one "
-    "has; --trust-this-clock vouches for it"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A node without a clock: `nonce` is empty where it is not known to be fresh.
-
-    `said_now` if it is the node's `state` of this moment: then it lacks the time whatever it said before.
-    """
-
-    node: str
-    nonce: str
-    said_now: bool = False
-
-
-def need_in(sighting: Sighting | None, *, retained: bool, sure: bool = False) -> Need | None:
-    """Whether what was seen asks for the time. A retained nonce may be older than the minute in which it counts.
-
-    With `sure` also of a node that believes to know it: the roots correct what a time server, or a key, has said.
-    """
-    match sighting:
-        case StateSeen(node, state) if sure and state.online:
-            return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "", not retained)
-        case StateSeen(node, state) if state.online and isinstance(state.clock, ClockSeen) and not state.clock.trusted:
-            return Need(node, state.nonce if isinstance(state.nonce, str) and not retained else "", not retained)
-        case HeartbeatSeen(node, heartbeat) if not heartbeat.clock:
-            return Need(node, heartbeat.nonce if isinstance(heartbeat.nonce, str) and not retained else "")
-    return None
-
-
-@dataclass
-class Clockmaker:
-    """One round of answering. Owner: the main thread."""
-
-    session: Session
-    settings: Settings
-    known: Mapping[str, str]
-    nodes: frozenset[str]
-    besides: tuple[SigningKey, ...] = ()
-    """Keys that sign besides."""
-    sure: bool = False
-    """Whether also nodes are told that believe to know the time: they obey the roots."""
-    believes_clock: Callable[[], bool] = lambda: True
-    """Whether this machine's clock is to be believed at this moment: asked before each `time`."""
-    asked: set[str] = field(default_factory=set)
-    sent: dict[str, str] = field(default_factory=dict)
-    """`jti` of each `time` sent, to its node."""
-    sent_before: Mapping[str, str] = field(default_factory=dict)
-    """The same of the round before: outcomes may be late."""
-    nonces: set[str] = field(default_factory=set)
-    accepted: set[str] = field(default_factory=set)
-    refused: set[str] = field(default_factory=set)
-
-    def run(self, seconds: float) -> None:
-        """Answer whoever asks, until time is up or all nodes that were named have accepted."""
-        for message in self.session.received(seconds):
-            self._take(message)
-            if self.nodes and self.nodes <= self.accepted:
-                return
-
-    def listen(self, seconds: float) -> None:
-        """Answer whoever asks, until time is up."""
-        for message in self.session.received(seconds):
-            self._take(message)
-
-    def _take(self, message: Received) -> None:
-        sighting = seen(message.topic, message.payload, self.known)
-        if (need := need_in(sighting, retained=message.retained, sure=self.sure)) is not None:
-            self._answer(need)
-        elif isinstance(sighting, ReportSeen):
-            self._note(sighting)
-
-    def _answer(self, need: Need) -> None:
-        if (self.nodes and need.node not in self.nodes) or len(self.nonces) >= MAX_NODES:
-            return
-        if need.node not in self.asked and len(self.asked) >= MAX_NODES:
-            return
-        if need.said_now:  # after its next power cut it asks again
-            self.accepted.discard(need.node)
-        elif need.node in self.accepted:
-            return
-        if need.nonce and need.nonce not in self.nonces:
-            _require(self.believes_clock)
-            self.nonces.add(need.nonce)
-            self.asked.add(need.node)
-            self.sent[self._send(need.node, "time", nonce=need.nonce)] = need.node
-            told = datetime.fromtimestamp(wall_s(), UTC)
-            print(f"{need.node}  told {told:%Y-%m-%d %H:%M:%S} UTC", flush=True)
-        elif not need.nonce and need.node not in self.asked:
-            self.asked.add(need.node)
-            self._send(need.node, "report_now")
-
-    def _send(self, node: str, type: str, **members: object) -> str:
-        word: AnyCommand = orders.command(type, **members)
-        order = orders.order(
-            word,
-            iss=authority(self.settings),
-            audience=(f"node:{node}",),
-            signers=(signing_key(self.settings), *self.besides),
-            iat=wall_s(),
-            lifetime_s=LIFETIME_S,
-        )
-        self.session.send(order)
-        return order.jti
-
-    def _note(self, report: ReportSeen) -> None:
-        outcome = report.claims.report
-        if not isinstance(outcome, CommandOutcome):
-            return
-        if self.sent.get(outcome.jti, self.sent_before.get(outcome.jti)) == report.node:
-            print(said(Answer(report.node, report.proof is Proof.VERIFIED, outcome)), flush=True)
-            (self.accepted if outcome.outcome == "accepted" else self.refused).add(report.node)
-
-
-def _require(believes_clock: Callable[[], bool]) -> None:
-    if not believes_clock():
-        raise WorldError(NOT_SYNCHRONISED)
 
 
 @with_key
@@ -215,7 +80,7 @@ def _serve_until_told(
         while True:
             began_s = clock.monotonic()
             try:
-                _require(believes_clock)
+                require(believes_clock)
                 _serve(settings, known, nodes, sites, believes_clock)
             except WorldError as error:
                 if clock.monotonic() - began_s > LONGEST_PAUSE_S:

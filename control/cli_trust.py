@@ -25,6 +25,8 @@ from control.trust_signatures import proven
 ROOT_YEARS = 10
 KEY_YEARS = 3
 MAX_YEARS = 20
+MAX_VERSION = 999_999_999
+"""The names of the folder's files have room for it."""
 
 FOLDER = flag(
     "trust_folder",
@@ -80,23 +82,31 @@ def history_of(settings: Settings) -> History:
 @in_folder
 def new(
     *,
-    root: Annotated[str, typer.Option(help="Name of the first root (default: SITE-root).")] = "",
-    paper: Annotated[str, typer.Option(help="Name of the second root (default: SITE-root-paper).")] = "",
+    version: Annotated[
+        int, typer.Option(min=1, max=MAX_VERSION, help="Where all roots are lost: above any that a node has.")
+    ] = 1,
+    root: Annotated[str, typer.Option(help="Name of the first root (default: SITE-root, from version 2: -N).")] = "",
+    paper: Annotated[str, typer.Option(help="Name of the second root (default: the same with -paper).")] = "",
     authority: Annotated[str, typer.Option(help="In whose name the roots change this document.")] = "root",
     years: Annotated[int, typer.Option(min=1, max=MAX_YEARS, help="Years of validity.")] = ROOT_YEARS,
     out: Annotated[Path, typer.Option(help="Folder for the two private keys.")] = Path(),
     settings: Settings,
 ) -> None:
-    """Make version 1 of a site's trust: two roots, one of which suffices. / Tạo bản đầu tiên với hai khóa gốc."""
+    """Make version 1 of a site's trust: two roots, one of which suffices. / Tạo bản đầu tiên với hai khóa gốc.
+
+    Where all roots are lost, a higher --version begins anew: its names are new as well, since no node takes another
+    key under a name that it knows, and each node is given it by hand.
+    """
     if not settings.site:
         raise InputError("no site: give --site SITE, or write `site:` into the configuration file")
     site = require_name(settings.site, "site")
     folder = folder_of(settings)
     folder.require_empty()
-    made = [keys.generate(name) for name in (root or f"{site}-root", paper or f"{site}-root-paper")]
+    name = f"{site}-root" if version == 1 else f"{site}-root-{version}"
+    made = [keys.generate(each) for each in (root or name, paper or f"{name}-paper")]
     now = datetime.now(UTC)
     entries = [keys.trust_entry(key, authority=authority, may=(), now=now, years=years) for key in made]
-    document = trust_changes.first(site, tuple(entries))
+    document = trust_changes.first(site, tuple(entries), version)
     paths = [out / f"{key.kid}.pem" for key in made]
     for path in paths:
         if path.exists():
@@ -104,7 +114,7 @@ def new(
     for key, path in zip(made, paths, strict=True):
         keys.store(key, path)
     place = folder.begin(document)
-    print(f"{place}: version / bản 1, {site}")
+    print(f"{place}: version / bản {version}, {site}")
     complain(ROOT_TOLD.format(path=paths[0]))
     complain(PAPER_TOLD.format(path=paths[1]))
     complain("next / tiếp theo: loactl keygen, then / rồi loactl trust add")

@@ -25,14 +25,14 @@ MAX_THRESHOLD = 8
 """An envelope holds no more signatures (protocol section 2): more roots could be asked, but never answer."""
 
 
-def first(site: str, roots: tuple[TrustedKey, ...]) -> TrustDocument:
-    """Version 1 of a site: these roots, any one of which may change it.
+def first(site: str, roots: tuple[TrustedKey, ...], version: int) -> TrustDocument:
+    """The first version of a site, or of its new beginning: these roots, any one of which may change it.
 
     Raises:
         InputError: names that no node takes.
     """
     kids = tuple(key.kid for key in roots)
-    document = TrustDocument(version=1, site=site, keys=roots, roots=Roots(threshold=1, kids=kids), approvals={})
+    document = TrustDocument(version=version, site=site, keys=roots, roots=Roots(threshold=1, kids=kids), approvals={})
     return checked(document)
 
 

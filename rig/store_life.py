@@ -28,11 +28,11 @@ def main(path: Path, first: int) -> None:
     post_deaths(inbox.put)
     store = Store(path=path, post=inbox.put, bounds=Bounds(reports=1_000_000_000, bytes=1_000_000_000_000))
     memory = store.load()
-    found = sorted(int(jti.removeprefix("jti-")) for _, jti, _ in memory.accepted)
+    found = sorted(int(each.jti.removeprefix("jti-")) for each in memory.accepted)
     _say(json.dumps({"found": found, "reports": memory.outbox_count, "fault": memory.fault}))
     for number in itertools.count(first):
         claims = ReportClaims("node:hoang-dao/hd-03", 0, "0" * 32, number, False, Alarm("test", "", 1))
-        store.commit(number, (RememberCommand("iss", f"jti-{number}", 2_000_000_000), AppendReport(claims)))
+        store.commit(number, (RememberCommand("iss", f"jti-{number}", 2_000_000_000, 1), AppendReport(claims)))
         if number - first >= AT_ONCE:
             event = inbox.get(timeout=20)
             if isinstance(event, CommitFailed | ThreadDied):

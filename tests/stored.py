@@ -9,6 +9,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
     KeepDocument,
@@ -29,6 +30,7 @@ from agent.messages.effects import (
 )
 from agent.messages.memory import (
     Memory,
+    StoredAccepted,
     StoredCommand,
     StoredDocument,
     StoredItem,
@@ -43,8 +45,8 @@ from agent.messages.sums import NO_SUMS, Sums, without
 class Model:
     """What the tables should hold, in plain Python."""
 
-    accepted: dict[tuple[str, str], int] = field(default_factory=dict)
-    stops: dict[tuple[str, str], StoredStop] = field(default_factory=dict)
+    accepted: dict[tuple[str, str], StoredAccepted] = field(default_factory=dict)
+    stops: dict[tuple[str, ...], StoredStop] = field(default_factory=dict)
     items: dict[str, StoredItem] = field(default_factory=dict)
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
     unjudged: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
@@ -59,12 +61,15 @@ class Model:
 
     def write(self, write: Write) -> None:
         match write:
-            case RememberCommand(iss, jti, exp):
-                self.accepted[iss, jti] = max(exp, self.accepted.get((iss, jti), exp))
+            case RememberCommand(iss, jti, exp, iat):
+                known = self.accepted.get((iss, jti), StoredAccepted(iss, jti, exp, iat))
+                self.accepted[iss, jti] = replace(known, exp=max(exp, known.exp))
             case RememberStop(item, iss, may, exp, kids):
-                self.stops[item, iss] = StoredStop(item, iss, may, exp, kids)
+                key = item, iss, " ".join(may), " ".join(kids)
+                before = self.stops.get(key)
+                self.stops[key] = StoredStop(item, iss, may, max(exp, before.exp if before else exp), kids)
             case ForgetCommands(before):
-                self.accepted = {key: exp for key, exp in self.accepted.items() if exp >= before}
+                self.accepted = {key: kept for key, kept in self.accepted.items() if kept.exp >= before}
                 self.stops = {key: kept for key, kept in self.stops.items() if kept.exp >= before}
             case AppendReport(claims):
                 self.outbox.append(claims.seq)
@@ -107,6 +112,8 @@ class Model:
                 self.slots[iss, item] = StoredSlot(iss, item, until_s, until_s, "", b"", None, True)
             case ForgetSlots(before):
                 self.slots = {key: slot for key, slot in self.slots.items() if slot.until_s >= before}
+            case ForgetSlotsOf(iss):
+                self.slots = {key: slot for key, slot in self.slots.items() if key[0] != iss or not slot.settled}
             case KeepLedger():
                 self.ledger = StoredLedger(*astuple(write))
             case _:
@@ -132,7 +139,7 @@ class Model:
         return Memory(
             next_seq=self.last_seq + 1,
             outbox_count=len(self.outbox),
-            accepted=tuple(sorted((*key, exp) for key, exp in self.accepted.items())),
+            accepted=tuple(self.accepted[key] for key in sorted(self.accepted)),
             stops=tuple(self.stops[key] for key in sorted(self.stops)),
             items=tuple(self.items.values()),
             settings=tuple(sorted((name, *kept) for name, kept in self.settings.items())),

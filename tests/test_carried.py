@@ -61,13 +61,6 @@ def test_a_folder_that_cannot_be_written_costs_the_next_process_its_trust_and_no
     assert "the time cannot be handed on" in caplog.text
 
 
-def test_the_word_of_a_configuration_does_not_outlive_it(tmp_path: Path) -> None:
-    """A technician who takes back `clock: {trust: always}` must not find the wrong time still believed."""
-    CarriedClock(folder=tmp_path).keep(2.5, "kernel")
-    CarriedClock(folder=tmp_path, kept=False).keep(9_999.0, "kernel")
-    assert CarriedClock(folder=tmp_path).recall() == ClockFound(2.5, "kernel")
-
-
 BEGUN = Begun(
     item="news",
     iss="commune",

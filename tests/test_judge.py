@@ -9,15 +9,15 @@ import pytest
 
 from agent.messages.commands import VerifiedCommand
 from agent.messages.effects import KeepItem, KeepNames, KeepTrust, Write
-from agent.messages.events import CommandRefused, Committed, Delivery, Event, MessageArrived
+from agent.messages.events import CommandRefused, CommandVerified, Committed, Delivery, Event, MessageArrived
 from agent.messages.memory import Memory
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustDocument, names_used
+from agent.messages.trust import TrustDocument, TrustError, names_used
 from agent.security import TrustStore
 from agent.store import Store
 from agent.verification.judge import Judge, trust_in_force
 from tests.signing import CHAIR, HERE, NOW, OPERATOR, SITE, STRANGER, order, play
-from tests.test_set_trust import NEW, A, change, entry, trust, with_members
+from tests.test_set_trust import NEW, A, B, change, entry, trust, with_members
 
 ONE, TWO = trust(1, OPERATOR), trust(2, CHAIR, roots=(NEW,))
 EMPTY = Memory(1, 0, (), (), (), ())
@@ -72,6 +72,35 @@ def test_a_kid_used_two_lives_ago_is_never_another_key(tmp_path: Path) -> None:
     found = judge.judge(MessageArrived(Delivery(1, 1), "t", change(three, NEW), False), None, NOW)
     assert isinstance(found, CommandRefused)
     assert (found.reason, found.message is not None) == (Reason.BAD_TRUST, True)
+
+
+def test_a_file_that_begins_anew_under_new_names_holds_and_can_be_followed(tmp_path: Path) -> None:
+    """All roots are lost, and every pole is visited."""
+    memory = remembered(kept(TWO), KeepNames(tuple(names_used((ONE, TWO)).items())), folder=tmp_path)
+    anew = trust(3, CHAIR, roots=(B,))
+    for judge in (Judge(in_force(anew, memory), HERE), Judge(in_force(anew, EMPTY), HERE)):
+        four = change(trust(4, OPERATOR, CHAIR, roots=(B,)), B)
+        found = judge.judge(MessageArrived(Delivery(1, 1), "t", four, False), None, NOW)
+        assert isinstance(found, CommandVerified), "on a pole with a history as on a new one"
+
+
+@pytest.mark.parametrize("version", [3, 1], ids=["above the stored one", "on a store that holds none"])
+def test_a_file_that_gives_a_known_name_to_another_key_is_refused_at_once(version: int, tmp_path: Path) -> None:
+    """It would hold, and then no document could ever follow it here, though it could on other poles."""
+    writes = (kept(TWO),) if version == 3 else ()
+    memory = remembered(*writes, KeepNames(tuple(names_used((ONE, TWO)).items())), folder=tmp_path)
+    file = with_members(trust(version, roots=(B,)), keys=(entry(OPERATOR, public=STRANGER), B.trusted()))
+    with pytest.raises(TrustError, match="kid 'hd-operator' was once another key"):
+        in_force(file, memory)
+
+
+def test_a_file_of_unknown_roots_that_does_nothing_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    memory = remembered(kept(TWO), KeepNames(tuple(names_used((ONE, TWO)).items())), folder=tmp_path)
+    with caplog.at_level("WARNING"):
+        assert in_force(ONE, memory).document == TWO
+        assert caplog.text == ""
+        assert in_force(trust(1, OPERATOR, roots=(B,)), memory).document == TWO
+    assert f"roots never seen here ({B.kid}), but its version 1 is not above 2: it does nothing" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
     KeepDocument,
@@ -45,7 +46,15 @@ from agent.messages.effects import (
     Write,
 )
 from agent.messages.events import CommitFailed, Committed, Event, OutboxRead
-from agent.messages.memory import DocumentType, Memory, StoredCommand, StoredDocument, StoredItem, StoredStop
+from agent.messages.memory import (
+    DocumentType,
+    Memory,
+    StoredAccepted,
+    StoredCommand,
+    StoredDocument,
+    StoredItem,
+    StoredStop,
+)
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm, AnyReport, CommandOutcome, ReportClaims
 from agent.messages.sources import Builtin, BuiltinName, Source
@@ -114,7 +123,7 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
     with opened(path) as held:
         held.commit(
             1,
-            RememberCommand("UBND", "jti-0000000000001", 500),
+            RememberCommand("UBND", "jti-0000000000001", 500, 400),
             RememberStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),
             KeepDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy"),
             KeepDocument("set_schedule", "UBND", 3, 90, "cd" * 32, b"a schedule"),
@@ -131,7 +140,7 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
         assert held.memory == Memory(
             next_seq=2,
             outbox_count=1,
-            accepted=(("UBND", "jti-0000000000001", 500),),
+            accepted=(StoredAccepted("UBND", "jti-0000000000001", 500, 400),),
             stops=(StoredStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),),
             items=(StoredItem(b"envelope 1", 100, 102.5, 1, 160.25), StoredItem(b"envelope 2", 101, None)),
             settings=(("volume_percent", 70, 100),),
@@ -159,9 +168,37 @@ def test_a_store_of_the_first_version_gains_the_trust_tables(path: Path) -> None
             f"{MIGRATIONS[0]}; INSERT INTO accepted VALUES ('UBND', 'jti', 9); PRAGMA user_version=1"
         )
     with opened(path) as held:
-        assert (held.memory.accepted, held.memory.trust, held.memory.names) == ((("UBND", "jti", 9),), None, ())
+        accepted = (StoredAccepted("UBND", "jti", 9),)
+        assert (held.memory.accepted, held.memory.trust, held.memory.names) == (accepted, None, ())
         assert held.memory.unjudged == ()
         assert held.commit(1, KeepTrust(2, b"two")) == Committed(1)
+
+
+def test_stops_of_before_they_stood_beside_each_other_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("".join(MIGRATIONS[:6]) + "PRAGMA user_version=6")
+        database.execute("INSERT INTO stops VALUES ('late', 'UBND', 'play.normal stop', 600, 'operator')")
+        database.commit()
+    with opened(path) as held:
+        assert held.memory.stops == (StoredStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),)
+
+
+def test_of_two_stops_alike_the_longer_is_kept_and_others_stand_beside_it(path: Path) -> None:
+    stops = [
+        RememberStop("late", "UBND", ("stop",), 600, ("operator",)),
+        RememberStop("late", "UBND", ("stop",), 60, ("operator",)),
+        RememberStop("late", "UBND", (), 60, ("operator",)),
+        RememberStop("late", "UBND", ("stop",), 60, ("chair",)),
+    ]
+    with opened(path) as held:
+        held.commit(1, *stops)
+    with opened(path) as held:
+        assert sorted((each.exp, each.may, each.kids) for each in held.memory.stops) == [
+            (60, (), ("operator",)),
+            (60, ("stop",), ("chair",)),
+            (600, ("stop",), ("operator",)),
+        ]
 
 
 @pytest.mark.parametrize(("used", "settings"), [(True, (("mark", 0, 0),)), (False, ())])
@@ -193,12 +230,12 @@ def test_commands_that_wait_are_read_in_the_order_in_which_they_came(path: Path)
 
 def test_what_expired_is_forgotten_and_what_ends_just_then_is_not(path: Path) -> None:
     with opened(path) as held:
-        held.commit(1, *(RememberCommand("UBND", f"jti{exp}", exp) for exp in (98, 99, 100, 101)))
+        held.commit(1, *(RememberCommand("UBND", f"jti{exp}", exp, 1) for exp in (98, 99, 100, 101)))
         held.commit(
             2, RememberStop("a", "UBND", (), 99, ()), RememberStop("b", "UBND", (), 100, ()), ForgetCommands(100)
         )
     with opened(path) as held:
-        assert [exp for _, _, exp in held.memory.accepted] == [100, 101]
+        assert [each.exp for each in held.memory.accepted] == [100, 101]
         assert held.memory.stops == (StoredStop("b", "UBND", (), 100),)
 
 
@@ -235,7 +272,7 @@ def test_the_outbox_is_read_from_the_oldest_in_portions(path: Path) -> None:
     [
         AppendReport(report(1)),  # a number that is taken
         AppendReport(report(3, what="\ud800")),  # text that is no UTF-8
-        RememberCommand("UBND", "jti", 2**64),  # more than SQLite's integers hold
+        RememberCommand("UBND", "jti", 2**64, 1),  # more than SQLite's integers hold
     ],
     ids=["taken", "surrogate", "overflow"],
 )
@@ -262,11 +299,11 @@ def test_commits_that_wait_share_one_transaction(path: Path) -> None:
         before = log.stat().st_size
         held.store.commit(0, tuple(KeepItem(f"long{n}", bytes(4_000), n) for n in range(400)))  # keeps the thread busy
         for token in range(1, 51):
-            held.store.commit(token, (RememberCommand("UBND", f"jti{token}", token),))
+            held.store.commit(token, (RememberCommand("UBND", f"jti{token}", token, 1),))
         assert [held.inbox.get(timeout=20) for _ in range(51)] == [Committed(token) for token in range(51)]
         together = log.stat().st_size - before
         for token in range(51, 101):
-            assert held.commit(token, RememberCommand("UBND", f"jti{token}", token)) == Committed(token)
+            assert held.commit(token, RememberCommand("UBND", f"jti{token}", token, 1)) == Committed(token)
         singly = log.stat().st_size - before - together
     assert together < 400 * 5_000 + 20 * 4_120
     assert singly >= 50 * 4_120
@@ -488,7 +525,7 @@ NEWS = Slot(
     date(2026, 12, 31),
 )
 WRITES: st.SearchStrategy[Write | None] = st.one_of(
-    st.builds(RememberCommand, NAMES, NAMES, SMALL),
+    st.builds(RememberCommand, NAMES, NAMES, SMALL, SMALL),
     st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL, KIDS),
     st.builds(KeepDocument, DOCUMENTS, NAMES, SMALL, SMALL, NAMES, st.binary(max_size=4)),
     st.builds(EndDocument, DOCUMENTS, NAMES),
@@ -500,6 +537,7 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(KeepSlot, NAMES, NAMES, SMALL, SMALL, NAMES, st.just(NEWS)),
     st.builds(SettleSlot, NAMES, NAMES, SMALL),
     st.builds(ForgetSlots, SMALL),
+    st.builds(ForgetSlotsOf, NAMES),
     st.builds(KeepLedger, NAMES, st.floats(0, 1e5), SMALL, st.floats(0, 1e5), st.floats(0, 1e10)),
     st.builds(KeepSetting, NAMES, SMALL, SMALL),
     st.builds(KeepTrust, SMALL, st.binary(max_size=4)),
@@ -557,7 +595,7 @@ while True:
     while waiting < 8:
         alarm = Alarm(what="test", detail="x" * 200, count=1)
         claims = ReportClaims(iss="node:a/b", iat=1, boot="0" * 32, seq=seq, clock_trusted=True, report=alarm)
-        store.commit(seq, (RememberCommand("UBND", f"jti{seq}", seq), AppendReport(claims)))
+        store.commit(seq, (RememberCommand("UBND", f"jti{seq}", seq, 1), AppendReport(claims)))
         seq, waiting = seq + 1, waiting + 1
     answer = inbox.get()
     assert isinstance(answer, Committed), answer
@@ -581,4 +619,4 @@ def test_whatever_was_called_committed_is_found_after_kill_9(path: Path) -> None
             seqs = held.outbox(limit=10_000)
             assert seqs == list(range(1, held.memory.next_seq))
             assert len(seqs) >= promised
-            assert [jti for _, jti, _ in held.memory.accepted] == sorted(f"jti{seq}" for seq in seqs)
+            assert [each.jti for each in held.memory.accepted] == sorted(f"jti{seq}" for seq in seqs)

@@ -18,7 +18,7 @@ from agent.commands.amp_off import claim_of
 from agent.commands.exits import BUG, DONE
 from agent.commands.files import addressee, load, node_key
 from agent.commands.places import socket_in, unit_folder
-from agent.config import Config
+from agent.config import Config, ConfigError, Problem
 from agent.console import Console
 from agent.core import node
 from agent.core.amplifier import AmplifierSettings
@@ -30,11 +30,12 @@ from agent.journal import log_to_stderr
 from agent.link import Link
 from agent.loop import Adapters, Loop
 from agent.messages import events as ev
+from agent.messages.memory import Memory
 from agent.messages.rules import NO_RULES
 from agent.player import Player
 from agent.process import end_now, end_within, name_threads, post_deaths, post_signals, tell_of_crashes
 from agent.restarts import Restarts
-from agent.security import NodeKey, TrustStore
+from agent.security import NodeKey, TrustError, TrustStore
 from agent.sound_card import SoundCard
 from agent.speech import Synthesiser
 from agent.store import Store
@@ -102,7 +103,7 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     store = Store(path=config.storage.state / "loa.db", scratch=config.storage.runtime, post=inbox.put)
     memory = store.load()
     closing.callback(store.close)
-    judge = Judge(trust_in_force(trust, memory), addressee(config))
+    judge = Judge(_in_force(config, trust, memory), addressee(config))
     card = SoundCard(device=config.audio.device, post=inbox.put)
     closing.callback(card.close)
     player = Player(open_lane=card.lane, post=inbox.put)
@@ -135,14 +136,14 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
     )
     closing.callback(amplifiers.close)
     remember(config.storage.runtime, replace(claim, chip=amplifiers.chip))
-    carried_clock = CarriedClock(folder=config.storage.runtime, kept=config.clock.trust == "kernel")
+    carried_clock = CarriedClock(folder=config.storage.runtime)
     carried_progress = CarriedProgress(folder=config.storage.runtime)
     inbox.put(replace(judge.restored(memory), progress=carried_progress.recall()))
-    for found in (carried_clock.recall(), read_chip(config.clock.rtc) if config.clock.rtc else None):
-        if found is not None:  # the first that does not contradict the floor is believed
-            inbox.put(found)
+    if config.clock.rtc and (chip := read_chip(config.clock.rtc)):
+        inbox.put(chip)
+    settings, carried = _node_settings(config, key), carried_clock.recall()
     return Loop(
-        state=node.initial(_node_settings(config, key), judge.document, RELEASED_AT_S, clock.read()),
+        state=node.initial(settings, judge.document, RELEASED_AT_S, clock.read(), carried),
         inbox=inbox,
         adapters=Adapters(
             clock=clock,
@@ -162,6 +163,14 @@ def _compose(config: Config, trust: TrustStore, inbox: Inbox, closing: ExitStack
         judge=judge,
         seal=key.seal,
     )
+
+
+def _in_force(config: Config, trust: TrustStore, memory: Memory) -> TrustStore:
+    """The trust document that holds. Raises ConfigError: the file's is fit in itself, and not after what was seen."""
+    try:
+        return trust_in_force(trust, memory)
+    except TrustError as error:
+        raise ConfigError((Problem(str(config.trust), 1, 1, str(error)),)) from None
 
 
 def _link(config: Config, inbox: Inbox) -> Link:

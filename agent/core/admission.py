@@ -17,7 +17,7 @@ from agent.core.documents import set_document
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.items import Outcome
 from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn
-from agent.core.stops import may_end, may_end_kind
+from agent.core.stops import may_end, may_end_kind, remember
 from agent.core.trusting import set_trust
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -142,9 +142,7 @@ def _remember_stop(turn: Turn, verified: VerifiedCommand, name: str) -> do.Remem
     """
     exp = max(verified.exp, *(exp for _, play, exp in unjudged.plays(turn) if play.item == name), 0)
     may = verified.may if turn.trusted_s is not None else verified.may - {"play.emergency"}
-    remembered = RememberedStop(may, exp, verified.kids)
-    turn.state = replace(turn.state, stops={**turn.state.stops, (name, verified.iss): remembered})
-    return do.RememberStop(name, verified.iss, tuple(sorted(may)), exp, verified.kids)
+    return remember(turn, RememberedStop(name, verified.iss, may, tuple(sorted(verified.kids))), exp)
 
 
 def _stop_unjudged(turn: Turn, verified: VerifiedCommand) -> tuple[list[do.RememberStop], list[str]]:
@@ -177,8 +175,16 @@ def _stop_all(turn: Turn, event: ev.CommandVerified, stop: Stop) -> None:
 
 
 def _report_now(turn: Turn, event: ev.CommandVerified) -> None:
-    turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
     accept(turn, event, turn.report(status_report(turn, event.verified.jti)))
+    _say_a_nonce(turn)
+
+
+def _say_a_nonce(turn: Turn) -> None:
+    """To be answered by a `time`.
+
+    Whose clock is wrong finds the date of every other order wrong: whoever tries to tell it the time hears one as well.
+    """
+    turn.state = replace(turn.state, timekeeping=tk.draw_nonce(turn.state.timekeeping, turn.now))
     publish_state(turn)
 
 
@@ -191,12 +197,9 @@ def _time(turn: Turn, event: ev.CommandVerified) -> None:
         refuse(turn, event, Reason.SUPERSEDED, f"the time is known already ({evidence})")
         return
     if not tk.answers(turn.state.timekeeping, command.nonce, turn.now):
-        refuse(
-            turn,
-            event,
-            Reason.BAD_NONCE,
-            f"the nonce was not published by this node in the last {tk.NONCE_LIFE_S:.0f} s",
-        )
+        told = f"the nonce was not published by this node in the last {tk.NONCE_LIFE_S:.0f} s"
+        if refuse(turn, event, Reason.BAD_NONCE, told):
+            _say_a_nonce(turn)
         return
     learnt = tk.learn(turn.state.timekeeping, event.verified.iat, turn.now, lowers_floor=rooted)
     turn.state = replace(turn.state, timekeeping=learnt)

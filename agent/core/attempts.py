@@ -307,7 +307,7 @@ def store_record(turn: Turn, item: Item, told: PlayRecord) -> None:
 
 def _remembered(item: Item) -> do.RememberCommand:
     """Its order is not on the disk, and perhaps never will be: a copy of it must not sound once more."""
-    return do.RememberCommand(item.verified.iss, item.verified.jti, item.verified.exp)
+    return do.RememberCommand(item.verified.iss, item.verified.jti, item.verified.exp, item.verified.iat)
 
 
 def set_gain(turn: Turn) -> None:

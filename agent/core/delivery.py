@@ -212,6 +212,8 @@ def _as_of_now(turn: Turn, write: do.Write) -> do.Write:
             return replace(write, value=timekeeping.floor_s)
         case do.KeepSetting("forgotten"):
             return replace(write, value=timekeeping.forgotten_s)
+        case do.KeepSetting("forgotten_iat"):
+            return replace(write, value=timekeeping.forgotten_iat)
         case do.KeepSetting("mark") if timekeeping.mark_s is not None:
             return replace(write, value=timekeeping.mark_s)
         case _:
@@ -229,6 +231,8 @@ def _is_over(turn: Turn, write: do.Write) -> bool:
             return kept is not None and version < kept.version
         case do.EndDocument(sort, iss):
             return turn.state.documents[sort, iss].verified is not None
+        case do.ForgetSlotsOf(iss):
+            return turn.state.documents["set_schedule", iss].verified is not None
         case do.KeepSlot(_, name):
             return prog.find(turn.state.programme, name) is None
         case do.KeepUnjudged():
@@ -262,7 +266,7 @@ def _forget(turn: Turn, pending: Pending) -> None:
     remembered = {(write.iss, write.jti) for write in pending.writes if isinstance(write, kept)}
     reports = [write.claims.report for write in pending.writes if isinstance(write, do.AppendReport)]
     unanswered = {(each.iss, each.jti) for each in reports if isinstance(each, CommandOutcome)}
-    answered = tuple(key for key in state.refusals.answered if key not in unanswered)
+    answered = {key: reason for key, reason in state.refusals.answered.items() if key not in unanswered}
     turn.state = replace(
         state,
         accepted={key: exp for key, exp in state.accepted.items() if key not in remembered},

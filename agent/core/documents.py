@@ -7,7 +7,7 @@ back. What the documents say is asked in `schedule` and `policing`.
 from dataclasses import replace
 from typing import Final
 
-from agent.core import answers, schedule
+from agent.core import answers, begun, schedule
 from agent.core.pending import DocumentInForce, DocumentKey, KeptDocument
 from agent.core.state import State, Turn, being_stored
 from agent.messages import effects as do
@@ -28,7 +28,7 @@ def set_document(turn: Turn, event: ev.CommandVerified) -> None:
     assert isinstance(command, SetSchedule | SetPolicy)
     sort: DocumentType = "set_schedule" if isinstance(command, SetSchedule) else "set_policy"
     key = sort, verified.iss
-    refusal = _why_not(turn, key, command.version, verified.iat)
+    refusal = _why_not(turn, key, command.version, verified.iat) or _no_room(turn, verified.iss, command)
     if refusal is not None:
         answers.refuse(turn, event, *refusal)
         return
@@ -109,6 +109,11 @@ def _why_not(turn: Turn, key: DocumentKey, version: int, iat: int) -> tuple[Reas
     return None
 
 
+def _no_room(turn: Turn, iss: str, command: SetSchedule | SetPolicy) -> tuple[Reason, str] | None:
+    told = begun.why_no_room(turn, iss, command.slots) if isinstance(command, SetSchedule) else ""
+    return (Reason.QUEUE_FULL, told) if told else None
+
+
 def _with_those_being_stored(state: State) -> dict[DocumentKey, KeptDocument]:
     known = dict(state.documents)
     for awaited in being_stored(state, DocumentInForce):
@@ -127,4 +132,5 @@ def _keep(turn: Turn, key: DocumentKey, kept: KeptDocument) -> None:
 def _end(turn: Turn, key: DocumentKey, kept: KeptDocument, detail: str) -> None:
     turn.warn(f"{key[0]} version {kept.version} of {key[1]!r} has ended, {Reason.REVOKED}: {detail}")
     _keep(turn, key, replace(kept, verified=None))
-    turn.commit(do.EndDocument(*key))
+    over = (begun.forget_of(turn, key[1]),) if key[0] == "set_schedule" else ()
+    turn.commit(do.EndDocument(*key), *over)

@@ -3,16 +3,17 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, delivery, documents, resuming, schedule, zones
+from agent.core import attempts, begun, delivery, documents, resuming, schedule, zones
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
+from agent.core import timekeeping as tk
 from agent.core.answers import forget_stops_of_removed_keys
 from agent.core.heartbeat import describe, publish_state
 from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
 from agent.core.settings import judge_dates
-from agent.core.state import RememberedStop, Turn, Unjudged
+from agent.core.state import Accepted, RememberedStop, Turn, Unjudged
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play
@@ -33,11 +34,10 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     kept_s = settings.get("floor", Setting(0)).value
     mark = settings.get("mark")
     timekeeping = replace(
-        state.timekeeping,
-        floor_s=max(state.timekeeping.floor_s, kept_s),
-        kept_s=kept_s,
+        tk.restored(state.timekeeping, turn.now, kept_s),
         mark_s=None if mark is None else mark.value,
         forgotten_s=settings.get("forgotten", Setting(0)).value,
+        forgotten_iat=settings.get("forgotten_iat", Setting(0)).value,
     )
     turn.state = replace(
         state,
@@ -46,8 +46,8 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         outbox=box.Outbox(next_seq=event.next_seq, waiting=event.outbox_count, sums=event.sums),
         volume=settings.get("volume_percent", state.volume),
         muted=settings.get("muted", state.muted),
-        accepted={(iss, jti): exp for iss, jti, exp in event.accepted},
-        stops={(stop.item, stop.iss): RememberedStop(frozenset(stop.may), stop.exp, stop.kids) for stop in event.stops},
+        accepted={(each.iss, each.jti): Accepted(each.exp, each.iat) for each in event.accepted},
+        stops={RememberedStop(each.item, each.iss, frozenset(each.may), each.kids): each.exp for each in event.stops},
         unjudged={
             (each.stored.iss, each.stored.jti): Unjudged(
                 number, each.stored.emergency, each.stored.envelope, each.play, each.exp
@@ -58,14 +58,18 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         found=event.progress,
         status_due_s=turn.now.mono_s,
     )
+    if turn.trusted_s is not None:
+        turn.log(f"clock trusted: {timekeeping.evidence}")
     forget_stops_of_removed_keys(turn)
     judge_dates(turn)
     for restored in event.items:
         _take_up(turn, restored)
+    begun.note(turn, {(slot.iss, slot.item): slot.until_s for slot in event.slots})
     for found in event.documents:
         documents.take_up(turn, found)
     for slot in event.slots:
-        schedule.take_up(turn, slot)
+        if not slot.settled:
+            schedule.take_up(turn, slot)
     resuming.keep_the_rest(turn)
     if event.fault:
         turn.commit(turn.report(Alarm("store", event.fault[:200], 1)))

@@ -31,12 +31,18 @@ CLOCK_LOOK_S: Final = 5.0
 """How often an untrusted clock is looked at again."""
 
 
-def initial(settings: NodeSettings, trust: TrustDocument, floor_s: int, now: ev.Now) -> State:
-    """The state before anything has happened: amplifiers off, nothing believed but the keys in `trust`."""
+def initial(
+    settings: NodeSettings, trust: TrustDocument, floor_s: int, now: ev.Now, carried: ev.ClockFound | None = None
+) -> State:
+    """The state before anything has happened: amplifiers off, nothing believed but the keys in `trust`.
+
+    `carried` is the time as an earlier process of this boot has handed it on: before the kernel's word, which it may
+    outrank.
+    """
     return State(
         settings=settings,
         trust=Trust(trust, fingerprint(trust)),
-        timekeeping=tk.Timekeeping(floor_s=floor_s),
+        timekeeping=tk.carry_on(tk.Timekeeping(floor_s=floor_s), now, carried),
         outbox=box.Outbox(next_seq=1),
         amplifiers={zone: amp.Amplifier() for zone in settings.zones},
         volume=Setting(settings.volume_percent),

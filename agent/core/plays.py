@@ -9,7 +9,7 @@ from agent.core.attempts import drop
 from agent.core.items import Item, Outcome, replaced_by
 from agent.core.pending import ItemDurable
 from agent.core.state import Turn
-from agent.core.stops import is_stopped, may_end
+from agent.core.stops import is_stopped, may_end, prolong
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, VerifiedCommand
@@ -23,6 +23,8 @@ def play(turn: Turn, event: ev.CommandVerified) -> None:
     item = make_item(turn, event.verified, event.verified.command)
     refusal = _why_not(turn, item)
     if refusal is not None:
+        if refusal[0] is Reason.STOPPED:
+            prolong(turn, item)
         refuse(turn, event, *refusal)
         return
     stayed = _replace_waiting(turn, item)

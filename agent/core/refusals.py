@@ -27,8 +27,8 @@ class Refusals:
     counts: Mapping[str, int] = field(default_factory=dict)
     minute_s: float = float("-inf")
     reported: int = 0
-    answered: tuple[tuple[str, str], ...] = ()
-    """The newest (iss, jti) refused with a report: one outcome each."""
+    answered: Mapping[tuple[str, str], Reason] = field(default_factory=dict)
+    """The newest (iss, jti) refused with a report, and why: one outcome each."""
     unproven: Mapping[str, int] = field(default_factory=dict)
     alarm_s: float = float("-inf")
 

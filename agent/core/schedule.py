@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core import policing, prefetching, resuming
+from agent.core import begun, policing, prefetching, resuming
 from agent.core import programme as prog
 from agent.core.attempts import drop, record
 from agent.core.items import Item, Outcome
 from agent.core.pending import DocumentKey, ItemDurable, KeptDocument
-from agent.core.state import Schedule, Turn
+from agent.core.state import Turn
 from agent.core.stops import is_stopped
 from agent.messages import effects as do
 from agent.messages.absent import UNSET
@@ -45,6 +45,10 @@ class _Due:
     occurrence: Occurrence
     verified: VerifiedCommand
 
+    @property
+    def key(self) -> begun.SlotKey:
+        return self.verified.iss, self.occurrence.item
+
 
 def run_due(turn: Turn) -> None:
     """Take up what begins within `PREPARE_S`, or has begun since we last looked."""
@@ -57,12 +61,15 @@ def run_due(turn: Turn) -> None:
         return
     if set_back:
         turn.state = replace(turn.state, schedule=replace(schedule, looked={}))
+    found = _due(turn, trusted_s)
+    fit = begun.within_bounds(turn, [due.key for due in found])
+    begun.note(turn, {due.key: due.occurrence.until_s for due in found if due.key in fit})
     missed: list[Item] = []
-    for due in _due(turn, trusted_s):
+    for due in (each for each in found if each.key in fit):
         item = _item(turn, due)
         if resuming.was_over(turn, item):
-            _mark_done(turn, item.verified.iss, item.play.item, item.not_after)
-        elif due.occurrence.until_s <= trusted_s:
+            continue
+        if due.occurrence.until_s <= trusted_s:
             missed.append(item)
         else:
             _take(turn, item, due.occurrence)
@@ -129,7 +136,6 @@ def _take(turn: Turn, item: Item, occurrence: Occurrence) -> None:
     """Into the programme; on the disk first, so that it is never due twice."""
     iss, name = item.verified.iss, item.play.item
     write = do.KeepSlot(iss, name, occurrence.at_s, occurrence.until_s, item.verified.jti, occurrence.slot)
-    _mark_done(turn, iss, name, occurrence.until_s)
     refusal = _why_not(turn, item)
     if refusal is not None:
         record(turn, item, refusal)
@@ -159,16 +165,8 @@ def _miss(turn: Turn, items: list[Item]) -> None:
     told = items[-MAX_MISSED:]
     if len(told) < len(items):
         turn.warn(f"{len(items) - len(told)} slots more were missed, before {told[0].play.item}")
-    for item in items[: len(items) - len(told)]:
-        _mark_done(turn, item.verified.iss, item.play.item, item.not_after)
     for item in told:
-        _mark_done(turn, item.verified.iss, item.play.item, item.not_after)
         record(turn, item, Outcome("missed", Reason.NOT_AFTER, "its window passed while the node was off or untimed"))
-
-
-def _mark_done(turn: Turn, iss: str, name: str, until_s: int) -> None:
-    schedule = turn.state.schedule
-    turn.state = replace(turn.state, schedule=replace(schedule, done={**schedule.done, (iss, name): until_s}))
 
 
 def _look_again(turn: Turn, trusted_s: float) -> None:
@@ -177,17 +175,9 @@ def _look_again(turn: Turn, trusted_s: float) -> None:
     after_s = _horizon_s(trusted_s) - 1
     following = [next_at_s(slots, zone, after_s, LOOK_AHEAD_S) for _, _, slots in _schedules(turn)]
     soonest_s = min((each for each in following if each is not None), default=after_s + LOOK_AHEAD_S)
-    schedule = turn.state.schedule
-    cut_s = int(trusted_s) - FORGET_AFTER_S
-    done = {key: until_s for key, until_s in schedule.done.items() if until_s >= cut_s}
-    if len(done) != len(schedule.done):  # should the time be set back to before this, nobody knows what has sounded
-        forgotten_s = max(turn.state.timekeeping.forgotten_s, cut_s)
-        turn.state = replace(turn.state, timekeeping=replace(turn.state.timekeeping, forgotten_s=forgotten_s))
-        turn.commit(do.ForgetSlots(cut_s), *turn.mark())
+    begun.forget_before(turn, int(trusted_s) - FORGET_AFTER_S)
     next_s = float(soonest_s) - prog.PREPARE_S
-    turn.state = replace(
-        turn.state, schedule=Schedule(done=done, looked=schedule.looked, looked_s=trusted_s, next_s=next_s)
-    )
+    turn.state = replace(turn.state, schedule=replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s))
 
 
 # Documents come and go ----------------------------------------------------------------------------------------------
@@ -221,10 +211,7 @@ def _end_what_is_gone(turn: Turn, iss: str, slots: tuple[Slot, ...], gone: Outco
 
 
 def take_up(turn: Turn, stored: StoredSlot) -> None:
-    """A slot that the store remembers: over, interrupted, or still to be played."""
-    _mark_done(turn, stored.iss, stored.item, stored.until_s)
-    if stored.settled:
-        return
+    """A slot that the store remembers and that is not settled: interrupted, or still to be played."""
     try:
         slot = decode(stored.slot, Slot)
     except WordError:

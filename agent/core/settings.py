@@ -61,7 +61,7 @@ def judge_dates(turn: Turn) -> None:
             turn.warn(f"{name} was set by a command dated ahead: it counts as set now")
             turn.commit(do.KeepSetting(name, setting.value, setting.iat))
             _put(turn, name, setting)
-    stops = {key: stop for key, stop in turn.state.stops.items() if stop.exp <= latest_s + Stop.MAX_LIFETIME_S}
+    stops = {stop: exp for stop, exp in turn.state.stops.items() if exp <= latest_s + Stop.MAX_LIFETIME_S}
     if len(stops) != len(turn.state.stops):
         turn.warn(f"{len(turn.state.stops) - len(stops)} remembered stops were dated ahead, and are forgotten")
         turn.state = replace(turn.state, stops=stops)

@@ -67,11 +67,23 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class RememberedStop:
-    """A stop that came before its item; kept by (item, iss)."""
+class Accepted:
+    """A command in the replay memory: its dates, `exp` perhaps later than it said; `iat` 0 where no date is asked."""
 
-    may: frozenset[str]
     exp: int
+    iat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedStop:
+    """A stop that came before its item: which, whose, and what its keys could end.
+
+    Stops of other keys, or that could end other things, stand beside it: one never takes another's place.
+    """
+
+    item: str
+    iss: str
+    may: frozenset[str]
     kids: tuple[str, ...] = ()
     """The keys that ordered it: where one is removed, it counts no longer."""
 
@@ -129,8 +141,9 @@ class State:
     muted: Setting
     programme: Programme = field(default_factory=Programme)
     connection: Connection = field(default_factory=Connection)
-    accepted: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    stops: Mapping[tuple[str, str], RememberedStop] = field(default_factory=dict)
+    accepted: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
+    stops: Mapping[RememberedStop, int] = field(default_factory=dict)
+    """Until when each binds (Unix seconds)."""
     unjudged: Mapping[tuple[str, str], Unjudged] = field(default_factory=dict)
     """In the order of arrival."""
     documents: Mapping[DocumentKey, KeptDocument] = field(default_factory=dict)
@@ -239,10 +252,17 @@ class Turn:
             self.do(Acknowledge(delivery))
 
     def mark(self) -> tuple[Write, ...]:
-        """What keeps the mark, if there is one, and how far was forgotten. No `iat` orders these: both may go back."""
+        """What keeps the mark, if there is one, and what was forgotten. No `iat` orders these: all may go back."""
+        mark_s = self.state.timekeeping.mark_s
+        return (*(() if mark_s is None else (KeepSetting("mark", mark_s, 0),)), *self.forgotten())
+
+    def forgotten(self) -> tuple[Write, ...]:
+        """What keeps how far accepted commands are forgotten."""
         timekeeping = self.state.timekeeping
-        forgotten = KeepSetting("forgotten", timekeeping.forgotten_s, 0)
-        return (forgotten,) if timekeeping.mark_s is None else (KeepSetting("mark", timekeeping.mark_s, 0), forgotten)
+        return (
+            KeepSetting("forgotten", timekeeping.forgotten_s, 0),
+            KeepSetting("forgotten_iat", timekeeping.forgotten_iat, 0),
+        )
 
     def report(self, report: AnyReport) -> Write:
         """Put a report into the outbox: the write that keeps it, numbered."""

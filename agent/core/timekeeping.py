@@ -4,13 +4,14 @@ Trusted time is CLOCK_BOOTTIME plus an offset that only evidence sets: the kerne
 signed `time` command that answers this node's nonce. A step of the wall clock without new evidence changes nothing.
 The floor is the latest instant that has surely passed; no `iat` raises it, except in an accepted `time`. The mark is
 the first trusted time of a store that began empty: of what was ordered before, nobody remembers whether it was obeyed.
-It moves where the time is set back to before what has been forgotten: then nobody remembers either.
+Where the time is set back to before what has been forgotten, nobody remembers either: then it moves to that time, and
+beyond what was forgotten.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.messages.events import Now
+from agent.messages.events import ClockFound, Now
 
 NONCE_LIFE_S: Final = 60.0
 """How long a published nonce may be answered: the bound of the error of a time so learnt."""
@@ -23,11 +24,15 @@ seldom, because an SD card wears."""
 MAX_NONCES: Final = 64
 """One a second for a minute: whoever makes a node publish new ones does not keep the answer to an earlier one out."""
 
-FORGOTTEN_AFTER_S: Final = 3_600
-"""A command is remembered so much longer than its `exp`: a clock that is corrected by less brings nothing back."""
+FORGOTTEN_AFTER_S: Final = 86_400
+"""A command is remembered so much longer than its `exp`: a clock that is corrected by less brings nothing back, and one
+that comes so late is known to be new, or not to be."""
 
 ROOTED: Final = "time command of the roots"
 """Evidence that outranks a time server which says otherwise, until the machine reboots."""
+
+VOUCHED: Final = "configuration"
+"""Evidence that may be taken back with the file that gives it: it is handed on to nobody."""
 
 CARRIED_WITHIN_S: Final = 0.1
 """How far what the next process would take up may be off: NTP slews by 0.5 ms a second at most, steps by more."""
@@ -50,6 +55,8 @@ class Timekeeping:
     """Published less than a minute ago, each with its instant; the newest last."""
     forgotten_s: int = 0
     """Of accepted commands whose `exp` lies before it, some are forgotten."""
+    forgotten_iat: int = 0
+    """The latest `iat` among those."""
     kept_s: int = 0
     mark_s: int | None = None
     carried_s: float = float("nan")
@@ -74,7 +81,8 @@ def best_s(timekeeping: Timekeeping, now: Now) -> float:
 def observe(timekeeping: Timekeeping, now: Now) -> Timekeeping:
     """Take the kernel's (or the configuration's) word where it is given; let the floor follow trusted time."""
     if now.synchronised and not _is_overruled(timekeeping, now):
-        timekeeping = replace(timekeeping, offset_s=now.wall_s - now.mono_s, evidence="kernel")
+        evidence = VOUCHED if now.vouched else "kernel"
+        timekeeping = replace(timekeeping, offset_s=now.wall_s - now.mono_s, evidence=evidence)
     trusted = trusted_s(timekeeping, now)
     if trusted is not None and int(trusted) > timekeeping.floor_s:
         timekeeping = replace(timekeeping, floor_s=int(trusted))
@@ -94,9 +102,22 @@ def is_set_back(timekeeping: Timekeeping, now: Now) -> bool:
 
 
 def begin_anew(timekeeping: Timekeeping, now: Now) -> Timekeeping:
-    """The memory begins at this instant: what was ordered before is refused, whether it was obeyed or not."""
+    """The memory begins at this instant: what was ordered before is refused, whether it was obeyed or not.
+
+    So is all that was ordered after it and is forgotten, lest it sound once more as the time comes round again. Where a
+    clock was ahead, and is right now, that is nothing: orders are dated by their senders.
+    """
     trusted = int(best_s(timekeeping, now))
-    return replace(timekeeping, mark_s=trusted, forgotten_s=trusted)
+    return replace(timekeeping, mark_s=max(trusted, timekeeping.forgotten_iat + 1), forgotten_s=trusted)
+
+
+def forget(timekeeping: Timekeeping, before_s: int, newest_iat: int) -> Timekeeping:
+    """Accepted commands are forgotten: their `exp` lies before `before_s`, and none was issued after `newest_iat`."""
+    return replace(
+        timekeeping,
+        forgotten_s=max(timekeeping.forgotten_s, before_s),
+        forgotten_iat=max(timekeeping.forgotten_iat, newest_iat),
+    )
 
 
 def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> Timekeeping:
@@ -106,8 +127,25 @@ def find(timekeeping: Timekeeping, now: Now, offset_s: float, evidence: str) -> 
     return observe(replace(timekeeping, offset_s=offset_s, evidence=evidence), now)
 
 
+def carry_on(timekeeping: Timekeeping, now: Now, carried: ClockFound | None) -> Timekeeping:
+    """Trusted time goes on as the process before has left it; the kernel's word, where it counts, comes after."""
+    if carried is None or not timekeeping.floor_s <= now.mono_s + carried.offset_s <= LAST_S:
+        return timekeeping
+    return replace(timekeeping, offset_s=carried.offset_s, evidence=carried.evidence)
+
+
+def restored(timekeeping: Timekeeping, now: Now, floor_s: int) -> Timekeeping:
+    """The floor as the store has it. What was carried on and lies below it was never this node's time."""
+    trusted = trusted_s(timekeeping, now)
+    if trusted is not None and trusted < floor_s:
+        timekeeping = observe(replace(timekeeping, offset_s=None, evidence="none"), now)
+    return replace(timekeeping, floor_s=max(timekeeping.floor_s, floor_s), kept_s=floor_s)
+
+
 def is_carried(timekeeping: Timekeeping) -> bool:
-    """Whether the next process would find the time as it is now."""
+    """Whether the next process would find the time as it is now, or is not to find it."""
+    if timekeeping.evidence == VOUCHED:
+        return True
     return timekeeping.offset_s is None or abs(timekeeping.offset_s - timekeeping.carried_s) <= CARRIED_WITHIN_S
 
 
@@ -126,6 +164,12 @@ def is_floor_due(timekeeping: Timekeeping) -> bool:
 def is_forgotten(timekeeping: Timekeeping, iat: int) -> bool:
     """Whether it was ordered before this store could remember: it may have been obeyed already."""
     return timekeeping.mark_s is not None and iat < timekeeping.mark_s
+
+
+def may_be_known(timekeeping: Timekeeping, exp: int, now: Now) -> bool:
+    """Whether a command of this `exp` may have been accepted, and be forgotten."""
+    remembered_s = best_s(timekeeping, now) - FORGOTTEN_AFTER_S
+    return exp < max(remembered_s, timekeeping.forgotten_s, timekeeping.mark_s or 0)
 
 
 def is_wall_behind(timekeeping: Timekeeping, now: Now) -> bool:
@@ -147,12 +191,12 @@ def answers(timekeeping: Timekeeping, nonce: str, now: Now) -> bool:
 def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -> Timekeeping:
     """Believe a `time` command: the time is its `iat`; the nonces are used up.
 
-    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong; a time below the floor
-    that others say is known to be wrong, and the floor is nearer to the truth.
+    Only the roots may lower the floor, and with it a mark that was taken from a clock as wrong, or from orders dated by
+    one; a time below the floor that others say is known to be wrong, and the floor is nearer to the truth.
     """
-    mark_s = timekeeping.mark_s
-    if lowers_floor and mark_s is not None:
-        mark_s = min(mark_s, iat)
+    mark_s, forgotten_iat = timekeeping.mark_s, timekeeping.forgotten_iat
+    if lowers_floor:
+        mark_s, forgotten_iat = None if mark_s is None else min(mark_s, iat), min(forgotten_iat, iat)
     told_s = iat if lowers_floor else max(iat, timekeeping.floor_s)
     return replace(
         timekeeping,
@@ -161,4 +205,5 @@ def learn(timekeeping: Timekeeping, iat: int, now: Now, *, lowers_floor: bool) -
         nonces=(),
         floor_s=told_s,
         mark_s=mark_s,
+        forgotten_iat=forgotten_iat,
     )

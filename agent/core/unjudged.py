@@ -37,7 +37,7 @@ def keep(turn: Turn, event: ev.CommandVerified) -> None:
     """
     verified = event.verified
     key = verified.iss, verified.jti
-    if key in turn.state.refusals.answered:  # it has its outcome: displaced, and sent again
+    if turn.state.refusals.answered.get(key) is Reason.CLOCK_UNTRUSTED:  # it was displaced, and is sent again
         turn.count(Reason.REPLAYED)
         turn.acknowledge(event.delivery)
         return

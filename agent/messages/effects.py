@@ -83,11 +83,12 @@ class JudgeAgain:
 
 @dataclass(frozen=True, slots=True)
 class RememberCommand:
-    """Add to the replay memory until `exp`."""
+    """Add to the replay memory until `exp`; `iat` 0 where no date is asked."""
 
     iss: str
     jti: str
     exp: int
+    iat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,13 @@ class ForgetSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetSlotsOf:
+    """Those of an authority that are settled: no schedule of its can name them again."""
+
+    iss: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepLedger:
     """What has sounded on the local date `day`, and in the last session: times in seconds, the last instant Unix."""
 
@@ -200,7 +208,7 @@ class KeepLedger:
 
 @dataclass(frozen=True, slots=True)
 class KeepSetting:
-    """`volume_percent`, `muted`, `floor`, `mark` or `forgotten`, and the `iat` that set it."""
+    """`volume_percent`, `muted`, `floor`, `mark`, `forgotten` or `forgotten_iat`, and the `iat` that set it."""
 
     name: str
     value: int
@@ -279,6 +287,7 @@ Write = (
     | KeepSlot
     | SettleSlot
     | ForgetSlots
+    | ForgetSlotsOf
     | KeepLedger
     | KeepSetting
     | KeepTrust

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.loudness import Loudness
-from agent.messages.memory import StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
+from agent.messages.memory import StoredAccepted, StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 from agent.messages.sums import NO_SUMS, Sums
@@ -21,13 +21,15 @@ class Now:
     """The time as an argument, read once a turn by the loop.
 
     `mono_s` is CLOCK_BOOTTIME (durations, deadlines); `wall_s` is CLOCK_REALTIME (calendars, only if trusted);
-    `synchronised` is what the kernel says of it (adjtimex) or the configuration; `entropy` is 128 fresh random bits.
+    `synchronised` is what the kernel says of it (adjtimex), or the configuration where it has `vouched`; `entropy` is
+    128 fresh random bits.
     """
 
     mono_s: float
     wall_s: float
     synchronised: bool
     entropy: int
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class CommandRefused:
     reportable: bool
     iss: str
     jti: str
+    exp: int | None = None
+    """Until when it could have been accepted; None where no date is asked, or none can be read."""
     message: MessageArrived | None = None
     """What was refused: while a trust document is being stored it is kept, and judged again by that document."""
 
@@ -194,12 +198,11 @@ class Restored:
 
     next_seq: int
     outbox_count: int
-    accepted: tuple[tuple[str, str, int], ...]
-    """(iss, jti, exp) of accepted commands."""
+    accepted: tuple[StoredAccepted, ...]
     stops: tuple[StoredStop, ...]
     items: tuple[RestoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]
-    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`."""
+    """(name, value, iat): `volume_percent`, `muted`, `floor`, `mark`, `forgotten`, `forgotten_iat`."""
     unjudged: tuple[RestoredCommand, ...] = ()
     """Commands that wait for the time, in the order of arrival; they are judged anew before anybody believes them."""
     documents: tuple[RestoredDocument, ...] = ()
@@ -362,9 +365,9 @@ class SoundHeld:
 
 @dataclass(frozen=True, slots=True)
 class ClockFound:
-    """At start, after `Restored`: wall minus boot time (s) as something has kept it, and what first proved it.
+    """Wall minus boot time (s) as something has kept it, and what first proved it.
 
-    Kept by an earlier process since the machine booted; a clock chip would be told of in the same way.
+    A clock chip, told of after `Restored`; or an earlier process of this boot, whose word the first state is made with.
     """
 
     offset_s: float

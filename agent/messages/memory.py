@@ -31,6 +31,16 @@ class StoredCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAccepted:
+    """A command in the replay memory; `iat` is 0 where no date is asked, or none was kept yet."""
+
+    iss: str
+    jti: str
+    exp: int
+    iat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StoredStop:
     """A stop that awaits its item: what its keys could end, and who they are."""
 
@@ -87,7 +97,7 @@ class Memory:
 
     next_seq: int
     outbox_count: int
-    accepted: tuple[tuple[str, str, int], ...]
+    accepted: tuple[StoredAccepted, ...]
     stops: tuple[StoredStop, ...]
     items: tuple[StoredItem, ...]
     settings: tuple[tuple[str, int, int], ...]

@@ -110,7 +110,16 @@ def check_succession(new: TrustDocument, before: TrustDocument, used: Mapping[st
         raise TrustError(f"the new document is of site {new.site!r}, the one in force of {before.site!r}")
     if new.version != before.version + 1:
         raise TrustError(f"version {new.version} cannot follow {before.version}: it must be {before.version + 1}")
-    for key in new.keys:
+    check_names(new, used)
+
+
+def check_names(document: TrustDocument, used: Mapping[str, str]) -> None:
+    """No kid is ever another key.
+
+    Raises:
+        TrustError: one is.
+    """
+    for key in document.keys:
         if used.get(key.kid, key.public) != key.public:
             raise TrustError(f"kid {key.kid!r} was once another key: give the new key a name that was never used")
 

@@ -66,6 +66,16 @@ MIGRATIONS = (
     """
     CREATE TABLE sums (one INTEGER PRIMARY KEY CHECK (one = 1), sums BLOB NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE accepted ADD COLUMN iat INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    ALTER TABLE stops RENAME TO stops_before;
+    CREATE TABLE stops (item TEXT, iss TEXT, may TEXT, kids TEXT, exp INTEGER NOT NULL,
+                        PRIMARY KEY (item, iss, may, kids)) WITHOUT ROWID, STRICT;
+    INSERT INTO stops SELECT item, iss, may, kids, exp FROM stops_before;
+    DROP TABLE stops_before;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 

@@ -12,6 +12,7 @@ from agent.messages.effects import (
     ForgetCommands,
     ForgetItem,
     ForgetSlots,
+    ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
     KeepDocument,
@@ -34,7 +35,7 @@ from agent.storage.outbox import Bounds, OutboxTable
 
 _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     RememberCommand: (
-        "INSERT INTO accepted VALUES (:iss, :jti, :exp) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
+        "INSERT INTO accepted VALUES (:iss, :jti, :exp, :iat) ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)",
     ),
     ForgetCommands: ("DELETE FROM accepted WHERE exp < :before", "DELETE FROM stops WHERE exp < :before"),
     KeepUnjudged: (
@@ -49,6 +50,7 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     ForgetItem: ("DELETE FROM items WHERE item = :item",),
     SettleSlot: ("INSERT OR REPLACE INTO slots VALUES (:iss, :item, :until_s, :until_s, '', x'', NULL, TRUE)",),
     ForgetSlots: ("DELETE FROM slots WHERE until_s < :before",),
+    ForgetSlotsOf: ("DELETE FROM slots WHERE iss = :iss AND settled",),
     KeepLedger: ("INSERT OR REPLACE INTO ledger VALUES (1, :day, :minutes_s, :sessions, :session_s, :last_sound_s)",),
     KeepSetting: ("INSERT OR REPLACE INTO settings VALUES (:name, :value, :iat)",),
     KeepTrust: (
@@ -59,6 +61,11 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
 """Each write's SQL, its members as named parameters."""
+
+_STOP = """
+    INSERT INTO stops (item, iss, may, exp, kids) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET exp = max(exp, excluded.exp)
+    """
 
 NOT_STORABLE = (sqlite3.Error, ValueError, OverflowError)
 """What a word may do to SQLite: a disk that fails or is full, text that is no UTF-8, a number beyond 64 bits."""
@@ -105,7 +112,7 @@ class Ledger:
         match write:
             case RememberStop(item, iss, may, exp, kids):
                 row = item, iss, " ".join(may), exp, " ".join(kids)
-                run("INSERT OR REPLACE INTO stops (item, iss, may, exp, kids) VALUES (?, ?, ?, ?, ?)", row)
+                run(_STOP, row)
             case KeepOrder(items):
                 (lowest,) = run("SELECT min(place) FROM items").fetchone()
                 places = (((lowest or 0) + place - len(items), item) for place, item in enumerate(items))

@@ -4,6 +4,7 @@ import sqlite3
 
 from agent.messages.memory import (
     Memory,
+    StoredAccepted,
     StoredCommand,
     StoredDocument,
     StoredItem,
@@ -26,7 +27,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
     return Memory(
         next_seq=last_seq + 1,
         outbox_count=outbox_count,
-        accepted=tuple(run("SELECT iss, jti, exp FROM accepted")),
+        accepted=tuple(StoredAccepted(*row) for row in run("SELECT iss, jti, exp, iat FROM accepted")),
         stops=tuple(
             StoredStop(item, iss, tuple(may.split()), exp, tuple(kids.split()))
             for item, iss, may, exp, kids in run("SELECT item, iss, may, exp, kids FROM stops")

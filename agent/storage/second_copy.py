@@ -19,7 +19,7 @@ from agent.messages.memory import StoredDocument
 FILE_NAME: Final = "lasting.json"
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 """Two documents of 128 KiB for each of a few authorities are a tenth of this."""
-_NOT_LASTING: Final = ("mark", "forgotten")
+_NOT_LASTING: Final = ("mark", "forgotten", "forgotten_iat")
 """They say how far the database remembers, and one that begins anew does not."""
 _OFTEN: Final = ("floor", *_NOT_LASTING)
 """No reason to write by themselves: they ride on every transaction."""

@@ -242,7 +242,8 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
     """What the counted keys allow, if they allow this command.
 
     Each key must hold all that is needed, the issuer's among them: a lesser key must not lend its name to a greater.
-    A retired key (`may: []`) signs nothing new, but what it ordered stays (`stored`).
+    A retired key (`may: []`) signs nothing new, but what it ordered stays (`stored`). A root has no permission either,
+    and is not retired: it may ask for a report.
 
     Raises:
         RefusalError: `not_permitted`, `not_enough_signatures`.
@@ -253,7 +254,7 @@ def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument,
         raise _lacking_roots(counted, trust)
     short = ""
     for needed in permissions_for(command):
-        granting = [key for key in counted.keys if _holds(key, needed, stored=stored)]
+        granting = [key for key in counted.keys if _holds(key, needed, trust.roots.kids, stored=stored)]
         if iss not in [key.authority for key in granting]:
             continue
         asked, name = 1, ""
@@ -274,8 +275,10 @@ def _lacking_roots(counted: Counted, trust: TrustDocument) -> RefusalError:
     return RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"the roots in force ask {trust.roots.threshold}, {count} count")
 
 
-def _holds(key: TrustedKey, needed: Needed, *, stored: bool) -> bool:
-    return needed.issubset(key.may) if key.may else stored
+def _holds(key: TrustedKey, needed: Needed, roots: Collection[str], *, stored: bool) -> bool:
+    if key.may:
+        return needed.issubset(key.may)
+    return stored or (not needed and key.kid in roots)
 
 
 def _grant_of(keys: Sequence[TrustedKey], trust: TrustDocument, besides: frozenset[str]) -> Grant:

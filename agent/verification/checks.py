@@ -52,6 +52,7 @@ class Refusal:
 
     `reportable` says that the signature is good and this node addressed: then `jti` is the sender's, and `iss` an
     authority that the keys prove (a borrowed name is not reported under its owner's). Otherwise both are empty.
+    `exp` is None where it cannot be read, or no date is asked.
     """
 
     check: int
@@ -60,6 +61,7 @@ class Refusal:
     reportable: bool
     iss: str
     jti: str
+    exp: int | None = None
 
 
 @dataclass(slots=True)
@@ -228,7 +230,16 @@ def _refusal(case: Case, check: Check, error: WordError) -> Refusal:
         reportable=bool(jti),
         iss=iss,
         jti=jti,
+        exp=_exp(case.members),
     )
+
+
+def _exp(members: object) -> int | None:
+    if not isinstance(members, dict) or type(members.get("exp")) is not int:
+        return None
+    command = members.get("command")
+    is_dateless = isinstance(command, dict) and command.get("type") == "set_trust"
+    return None if is_dateless else members["exp"]
 
 
 def _sender(case: Case) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from agent.messages import events as ev
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.memory import Memory, StoredCommand
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustDocument, TrustError
+from agent.messages.trust import TrustDocument, TrustError, check_names
 from agent.security import TrustStore, read_unproven, verify, verify_kept_trust, verify_stored
 from agent.verification.authority import Addressee, ClockView
 
@@ -27,24 +27,36 @@ def trust_in_force(file: TrustStore, memory: Memory) -> TrustStore:
 
     A stored one that no longer proves itself is left alone: the file's holds, as on an empty store, and whoever keeps
     the signed versions sends them again.
+
+    Raises:
+        TrustError: the file's would hold, and calls a key by a name that was another's here: no change to it could
+            ever be taken.
     """
     used = dict(memory.names)
-    from_file = TrustStore(file.document, site=file.document.site, used=used)
     if memory.trust is None:
-        return from_file
+        return _from_file(file, used)
     try:
         stored = verify_kept_trust(memory.trust, site=file.document.site, used=used)
     except TrustError as error:
         _log.error(
             "the stored trust document is damaged (%s): version %d of the file holds", error, file.document.version
         )
-        return from_file
-    in_file = file.document.version
-    if in_file > stored.document.version:
-        _log.info("trust version %d of the file holds: the stored one is %d", in_file, stored.document.version)
-        return from_file
-    _log.info("trust version %d of the store holds: the file's is %d", stored.document.version, in_file)
+        return _from_file(file, used)
+    in_file, in_store = file.document.version, stored.document.version
+    if in_file > in_store:
+        _log.info("trust version %d of the file holds: the stored one is %d", in_file, in_store)
+        return _from_file(file, used)
+    _log.info("trust version %d of the store holds: the file's is %d", in_store, in_file)
+    strange = [root for root in file.document.roots.kids if root not in used]
+    if strange:
+        told = "the trust file has roots never seen here (%s), but its version %d is not above %d: it does nothing"
+        _log.warning(told, ", ".join(strange), in_file, in_store)
     return stored
+
+
+def _from_file(file: TrustStore, used: dict[str, str]) -> TrustStore:
+    check_names(file.document, used)
+    return TrustStore(file.document, site=file.document.site, used=used)
 
 
 class Judge:
@@ -73,7 +85,7 @@ class Judge:
         if isinstance(found, VerifiedCommand):
             return ev.CommandVerified(message.delivery, found)
         return ev.CommandRefused(
-            message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, message
+            message.delivery, found.reason, found.detail, found.reportable, found.iss, found.jti, found.exp, message
         )
 
     def take(self, document: TrustDocument, orders: tuple[tuple[ev.OrderKey, bytes], ...]) -> ev.TrustTaken:

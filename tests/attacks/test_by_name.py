@@ -8,7 +8,7 @@ from agent.core.amplifier import AmplifierSettings
 from agent.core.answers import MAX_REPORTED_REFUSALS
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.memory import Memory, StoredItem
+from agent.messages.memory import Memory, StoredAccepted, StoredItem
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import fingerprint
@@ -147,7 +147,7 @@ def test_cloned_sd_card_an_old_card_put_back_plays_nothing_that_is_over() -> Non
     """And obeys no copy that it remembers. What a clone has never seen: see the tests of the clock."""
     old = order(SIREN, CHAIR, iat=NOW - 9_000, exp=NOW - 5_400)
     heard = order(play(item="da-nghe"), jti="heard-before-the-copy")
-    remembered = (("commune operator", "heard-before-the-copy", NOW + 3_600),)
+    remembered = (StoredAccepted("commune operator", "heard-before-the-copy", NOW + 3_600),)
     clone = make_pole(trust=ONE)
     memory = Memory(1, 0, remembered, (), (StoredItem(old, NOW - 9_000, None),), ())
     clone.start(clone.judge.restored(memory)).connect()

@@ -183,6 +183,10 @@ class TestTimeFromTheRoots:
         assert ROOTS in careful.obeys(order(TIME, ROOT, PAPER_ROOT)).may
         refused(order(TIME, ROOT, ROOT), Reason.NOT_PERMITTED, pole=careful, iss="root")
 
+    def test_a_root_may_ask_for_a_report_and_a_retired_key_may_not(self) -> None:
+        assert pole().obeys(order({"type": "report_now"}, ROOT)).kids == (ROOT.kid,)
+        refused(order({"type": "report_now"}, RETIRED), Reason.NOT_PERMITTED)
+
     def test_roots_order_nothing_else(self) -> None:
         refused(order(play(), ROOT), Reason.NOT_PERMITTED, iss="root")
 

@@ -96,6 +96,7 @@ class SimulatedNode:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.says("state", b"")
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -103,16 +104,15 @@ class SimulatedNode:
     def public(self) -> str:
         return public_of(self.key)
 
-    def says(self, what: str, payload: bytes | str, *, retain: bool = False) -> None:
+    def says(self, what: str, payload: bytes | str) -> None:
         """Publish, and wait until the broker has it."""
+        self.queue(what, payload).wait_for_publish(WAIT_S)
+
+    def queue(self, what: str, payload: bytes | str) -> mqtt.MQTTMessageInfo:
+        """Publish from within a judgement: without waiting. `state` is retained, as a node's is."""
         site, name = self.name.split("/")
         qos = 0 if what == "heartbeat" else 1
-        self._client.publish(f"loa/v1/{site}/node/{name}/{what}", payload, qos, retain).wait_for_publish(WAIT_S)
-
-    def queue(self, what: str, payload: bytes) -> None:
-        """Publish from within a judgement: without waiting."""
-        site, name = self.name.split("/")
-        self._client.publish(f"loa/v1/{site}/node/{name}/{what}", payload, 1)
+        return self._client.publish(f"loa/v1/{site}/node/{name}/{what}", payload, qos, retain=what == "state")
 
     def report(self, report: Mapping[str, object], *, key: OKPKey | None = None, seq: int | None = None) -> None:
         self.seq += 1

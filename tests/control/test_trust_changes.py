@@ -45,6 +45,16 @@ def test_the_first_version_has_two_roots_of_which_one_suffices(tmp_path: Path) -
     assert "PRIVATE" not in (desk.folder / "0001.yaml").read_text()
 
 
+def test_where_all_roots_are_lost_a_higher_version_begins_anew_under_new_names(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.does("new", "--site", SITE, "--version", "7", "--out", tmp_path)
+    made = load_trust(desk.folder / "0007.yaml", SITE)
+    assert (made.version, made.roots.kids) == (7, (f"{SITE}-root-7", f"{SITE}-root-7-paper"))
+    desk.does("add", "hd-operator-7", "--public", OPERATOR.public, "--may", "play.normal")
+    desk.does("sign", "--signing-key", tmp_path / f"{SITE}-root-7.pem")
+    assert (desk.folder / "0008.jws").exists()
+
+
 def test_what_to_do_with_the_second_key_is_told_in_both_languages(tmp_path: Path) -> None:
     told = Desk(tmp_path).types("new", "--site", SITE, "--out", tmp_path).stderr
     assert "on paper" in told

@@ -54,7 +54,7 @@ def known(*nodes: SimulatedNode) -> list[str]:
 
 
 def says_version(node: SimulatedNode, version: int) -> None:
-    node.says("state", state(node.name, trust_version=version), retain=True)
+    node.says("state", state(node.name, trust_version=version))
 
 
 def refuses_the_third(claims: Mapping[str, Any]) -> Verdict:

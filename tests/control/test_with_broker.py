@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from control.__main__ import app
 from control.broker import Broker as Line
 from control.broker import Inbox
-from control.cli_time import NOT_SYNCHRONISED, Clockmaker
+from control.clockmaker import NOT_SYNCHRONISED, Clockmaker
 from control.fleet import Fleet
 from control.keys import load
 from control.problems import WorldError
@@ -208,10 +208,9 @@ def test_the_time_is_told_to_a_fresh_nonce_only(broker: Broker, folder: Path) ->
         return "accepted", None
 
     with node(broker, folder, judge=judge) as pole:
-        pole.says("state", state(NODE, nonce=old, clock=untrusted), retain=True)
+        pole.says("state", state(NODE, nonce=old, clock=untrusted))
         result = loactl(folder, "time", "--to", f"node:{NODE}", "--wait", "30", *known(pole))
         asked, told = pole.heard(), pole.heard()
-        pole.says("state", b"", retain=True)
     assert result.exit_code == 0, result.output
     assert asked["command"] == {"type": "report_now"}
     assert told["command"] == {"type": "time", "nonce": fresh}
@@ -222,21 +221,28 @@ def test_the_time_is_told_to_a_fresh_nonce_only(broker: Broker, folder: Path) ->
 def test_a_node_that_believes_a_wrong_time_is_corrected_by_whom_it_is_told_to(broker: Broker, folder: Path) -> None:
     trusted = {"trusted": True, "evidence": "kernel", "floor": 1}
     with node(broker, folder) as pole:
-        pole.says("state", state(NODE, nonce="a" * 32, clock=trusted), retain=True)
+        pole.says("state", state(NODE, nonce="a" * 32, clock=trusted))
 
         def judge(claims: Mapping[str, Any]) -> Verdict:
-            if claims["command"]["type"] == "report_now":
-                pole.queue("state", state(NODE, nonce="b" * 32, clock=trusted))
-            return "accepted", None
+            """Its clock is ahead: of all orders it takes this one."""
+            if claims["command"]["type"] != "time":
+                return "refused", "expired"
+            if claims["command"]["nonce"] == "b" * 32:
+                return "accepted", None
+            pole.queue("state", state(NODE, nonce="b" * 32, clock=trusted))
+            return "refused", "bad_nonce"
 
         pole.judge = judge
         left_alone = loactl(folder, "time", "--to", f"node:{NODE}", "--wait", "3", *known(pole))
         assert (left_alone.exit_code, pole.orders.empty()) == (1, True)
         result = loactl(folder, "time", "--correct", "--to", f"node:{NODE}", "--wait", "30", *known(pole))
         asked, told = pole.heard(), pole.heard()
-        pole.says("state", b"", retain=True)
-    assert result.exit_code == 0, result.output
-    assert (asked["command"]["type"], told["command"]) == ("report_now", {"type": "time", "nonce": "b" * 32})
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [each["command"] for each in (asked, told)] == [
+        {"type": "time", "nonce": "0" * 32},
+        {"type": "time", "nonce": "b" * 32},
+    ]
+    assert "refused" not in result.stdout
 
 
 @pytest.mark.parametrize("more", [(), ("--serve", "--to", f"node:{NODE}")])
@@ -351,10 +357,9 @@ def test_a_tls_key_that_others_may_read_is_refused_with_what_mends_it(
 
 def test_watch_once_prints_the_table_or_lines(broker: Broker, folder: Path) -> None:
     with node(broker, folder) as pole:
-        pole.says("state", state(NODE, public=pole.public), retain=True)
+        pole.says("state", state(NODE, public=pole.public))
         text = loactl(folder, "watch", "--once", "1.5", "--as", "once", *known(pole))
         lines = loactl(folder, "watch", "--once", "1.5", "--as", "once", "--json", *known(pole))
-        pole.says("state", b"", retain=True)
     assert text.exit_code == lines.exit_code == 0, text.output
     assert "hd-03" in text.stdout
     assert "1 nodes, 1 online" in text.stdout
@@ -511,11 +516,10 @@ def test_a_second_watch_of_the_same_name_ends_the_first(broker: Broker) -> None:
 def test_lines_are_written_as_they_come_and_sigterm_ends_it_cleanly(broker: Broker, folder: Path) -> None:
     reader, writer = os.pipe()
     with node(broker, folder) as pole, running(folder, "--json", *known(pole), output=writer, reader=reader) as lines:
-        pole.says("state", state(NODE), retain=True)
+        pole.says("state", state(NODE))
         text = lines.until(lambda text: "\n" in text)
         assert json.loads(text)["state"]["online"] is True
         assert lines.end(signal.SIGTERM) == 0
-        pole.says("state", b"", retain=True)
 
 
 def test_the_live_table_leaves_the_terminal_as_it_was(broker: Broker, folder: Path) -> None:

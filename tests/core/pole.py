@@ -67,6 +67,8 @@ class Behaviour:
     network: bool | None = None
     """Whether connections come about, and reports are received; None: only as the test says."""
     synchronised: bool = True
+    vouched: bool = False
+    """Whether it is the configuration that says so."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Pole:
     """What `order` has verified, by its envelope."""
     released_s: int = int(START_WALL_S) - 86_400
     """When the software was made."""
+    carried: ev.ClockFound | None = None
+    """The time as the process before has handed it on; then as this one does."""
 
     def __post_init__(self) -> None:
         self._serial = itertools.count()
@@ -117,7 +121,7 @@ class Pole:
         self.progress = NO_PROGRESS
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
-        self.state = node.initial(self.settings, self.trust, self.released_s, self.now)
+        self.state = node.initial(self.settings, self.trust, self.released_s, self.now, self.carried)
         self.judge = Judge(
             TrustStore(self.trust, site=self.settings.site), Addressee("hoang-dao", "hd-03", frozenset())
         )
@@ -125,9 +129,8 @@ class Pole:
 
     @property
     def now(self) -> ev.Now:
-        return ev.Now(
-            self.mono_s, self.mono_s + self.wall_offset_s, self.behaviour.synchronised, next(self._entropy) % (1 << 128)
-        )
+        behave, wall_s = self.behaviour, self.mono_s + self.wall_offset_s
+        return ev.Now(self.mono_s, wall_s, behave.synchronised, next(self._entropy) % (1 << 128), behave.vouched)
 
     @property
     def wall_s(self) -> int:
@@ -196,6 +199,7 @@ class Pole:
             stored=self.stored,
             given=self.given,
             released_s=self.released_s,
+            carried=self.carried,
         )
         again.world_offset_s, again.wall_offset_s = self.world_offset_s, self.wall_offset_s
         return again.start(replace(again.restored(), progress=self.progress))
@@ -343,6 +347,8 @@ class Pole:
                 self._first.append(self.judge.take(document, orders))
             case do.KeepProgress(progress=progress):
                 self.progress = progress
+            case do.CarryClock(offset_s=offset_s, evidence=evidence):
+                self.carried = ev.ClockFound(offset_s, evidence)
             case do.JudgeAgain(message=message):
                 self._first.append(message)
             case do.Acknowledge(delivery=delivery):

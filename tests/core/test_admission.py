@@ -7,19 +7,22 @@ import pytest
 from agent.core import node
 from agent.core import programme as prog
 from agent.core.admission import MAX_STOPS, RESERVED
-from agent.core.answers import MAX_REPORTED_REFUSALS
+from agent.core.answers import MAX_ANSWERED, MAX_REPORTED_REFUSALS
 from agent.core.heartbeat import MAX_HEARTBEAT_BYTES, heartbeat
-from agent.core.state import MAX_ACCEPTED
+from agent.core.state import MAX_ACCEPTED, Accepted
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.codec import encode
 from agent.messages.commands import ReportNow, SetMute, SetVolume, Time, VerifiedCommand
-from agent.messages.memory import StoredStop
+from agent.messages.memory import StoredAccepted, StoredStop
 from agent.messages.reasons import Reason, Shown
-from agent.messages.reports import Status
+from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import fingerprint
 from agent.messages.words import Kind
 from tests.core.pole import EVERYTHING, TRUST, Behaviour, Pole, claims_of, make_pole, play, stop
+from tests.signing import CHAIR, DEFENCE, RETIRED, Key, document
+from tests.signing import order as signed_order
+from tests.signing import play as signed_play
 
 
 def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-refused-00001") -> None:
@@ -29,7 +32,7 @@ def refused(pole: Pole, reason: Reason, *, reportable: bool, jti: str = "jti-ref
 
 def restored_with(*commands: VerifiedCommand, started_at: float | None = None) -> ev.Restored:
     items = tuple(ev.RestoredItem(each, int(each.iat), started_at) for each in commands)
-    accepted = tuple((each.iss, each.jti, each.exp) for each in commands)
+    accepted = tuple(StoredAccepted(each.iss, each.jti, each.exp) for each in commands)
     early = StoredStop("early", "commune", ("play.normal", "stop"), 1_790_003_600)
     return ev.Restored(41, 3, accepted, (early,), items, ())
 
@@ -66,8 +69,8 @@ def test_replay_memory_survives_a_restart_until_exp() -> None:
     assert after.state.refusals.counts == {"replayed": 1}
     after.run(120.0)
     after.order(SetVolume(5))
-    assert ("commune", "jti-old-0000000001") in after.state.accepted, "for an hour more: clocks are corrected"
-    after.run(3_600.0)
+    assert ("commune", "jti-old-0000000001") in after.state.accepted, "for a day more: clocks are corrected"
+    after.run(86_400.0)
     after.order(SetVolume(6))
     assert ("commune", "jti-old-0000000001") not in after.state.accepted
 
@@ -126,6 +129,57 @@ def test_refusals_are_reported_once_a_jti_and_twenty_a_minute() -> None:
     assert pole.outcome("jti-refused-later").reason is Reason.EXPIRED
 
 
+def recorded(pole: Pole, count: int, over_s: int, key: Key = CHAIR) -> list[bytes]:
+    """Genuine orders that were over so long ago."""
+    exp = int(pole.world_s) - over_s
+    command = signed_play(kind="emergency")
+    return [signed_order(command, key, jti=f"recorded-{number:016d}", iat=exp - 60, exp=exp) for number in range(count)]
+
+
+@pytest.mark.parametrize("key", [CHAIR, RETIRED], ids=["expired", "by a key that may nothing any more"])
+def test_recorded_orders_that_were_over_long_ago_cost_no_write_however_many_there_are(key: Key) -> None:
+    pole = make_pole(trust=document()).start().connect()
+    pole.run(1.0)
+    old = recorded(pole, MAX_ANSWERED + 50, 2 * 86_400, key)
+    writes, reports = len(pole.of(do.Commit)), len(pole.reports)
+    for number, envelope in enumerate((*old, *old)):
+        pole.hear(envelope)
+        pole.run(0.5 if number % 2 else 0.0)
+    assert (len(pole.of(do.Commit)), len(pole.reports)) == (writes, reports)
+    assert sum(pole.state.refusals.counts.values()) == len(pole.acknowledged) == 2 * len(old)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    again.run(1.0)
+    writes = len(again.of(do.Commit))
+    again.hear(old[0])
+    again.run(1.0)
+    assert len(again.of(do.Commit)) == writes
+
+
+def test_an_order_that_comes_hours_late_is_told_so() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(recorded(pole, 1, 23 * 3_600)[0])
+    assert reasons(pole) == {"recorded-0000000000000000": Reason.EXPIRED}
+
+
+def test_an_order_that_was_obeyed_and_forgotten_has_no_second_outcome() -> None:
+    pole = make_pole().start().connect()
+    obeyed = flood(pole, life_s=60)
+    pole.hear(obeyed)
+    pole.run(2 * 86_400.0)
+    pole.hear(signed(pole, {"type": "report_now"}, CHAIR, "makes-it-forget"))
+    assert len(pole.state.accepted) == 1
+    pole.hear(obeyed)
+    pole.run(1.0)
+    assert reasons(pole) == {"flood": None, "makes-it-forget": None}
+
+
+def test_what_was_over_before_this_store_began_is_not_known_to_be_new() -> None:
+    pole = make_pole().on_a_new_card().connect()
+    pole.run(1.0)
+    pole.hear(recorded(pole, 1, 3_600)[0])
+    assert (reasons(pole), pole.state.refusals.counts) == ({}, {"expired": 1})
+
+
 def test_a_refused_jti_is_not_used_up() -> None:
     pole = make_pole().start().connect()
     refused(pole, Reason.NOT_YET_VALID, reportable=True, jti="jti-early-00000001")
@@ -161,7 +215,7 @@ def test_a_record_that_cannot_be_stored_is_tried_until_it_is() -> None:
 
 def test_a_full_replay_table_refuses_and_forgets_nothing() -> None:
     pole = make_pole()
-    table = tuple(("commune", f"jti-{number:012d}", 1_790_009_000) for number in range(MAX_ACCEPTED))
+    table = tuple(StoredAccepted("commune", f"jti-{number:012d}", 1_790_009_000) for number in range(MAX_ACCEPTED))
     pole.start(ev.Restored(1, 0, table, (), (), ())).connect()
     jti = pole.order(play(), jti="jti-one-too-many-1")
     assert pole.outcome(jti).reason is Reason.REPLAY_TABLE_FULL
@@ -201,10 +255,10 @@ def test_a_queue_of_emergencies_is_bounded_too() -> None:
     assert [pole.outcome(pole.order(each)).reason for each in flood].count(Reason.QUEUE_FULL) == 1
 
 
-def remembered(pole: Pole, **authorities: int) -> dict[tuple[str, str], int]:
+def remembered(pole: Pole, **authorities: int) -> dict[tuple[str, str], Accepted]:
     """A replay memory of so many live commands of each authority."""
-    exp = pole.wall_s + 9_000
-    return {(iss, f"jti-{number:012d}"): exp for iss, count in authorities.items() for number in range(count)}
+    live = Accepted(pole.wall_s + 9_000)
+    return {(iss, f"jti-{number:012d}"): live for iss, count in authorities.items() for number in range(count)}
 
 
 def test_no_authority_takes_more_of_the_memory_than_it_leaves_free() -> None:
@@ -226,7 +280,7 @@ def test_no_authority_takes_more_of_the_memory_than_it_leaves_free() -> None:
 
 def test_a_share_that_is_full_of_what_is_over_is_emptied_first() -> None:
     pole = make_pole().start().connect()
-    over = {("commune", f"jti-{number:012d}"): pole.wall_s - 1 for number in range(MAX_ACCEPTED // 2)}
+    over = {("commune", f"jti-{number:012d}"): Accepted(pole.wall_s - 1) for number in range(MAX_ACCEPTED // 2)}
     pole.state = replace(pole.state, accepted=over)
     assert pole.outcome(pole.order(SetVolume(50))).outcome == "accepted"
 
@@ -248,6 +302,83 @@ def test_who_fills_the_remembered_stops_leaves_room_for_those_of_emergencies() -
     assert pole.outcome(jtis[-1]).reason is Reason.QUEUE_FULL
     pole.order(stop("flood"))
     assert pole.outcome(pole.order(play("flood", kind=Kind.EMERGENCY))).reason is Reason.STOPPED
+
+
+# Stops that came first ------------------------------------------------------------------------------------------------
+
+CLERK = Key("hd-clerk", CHAIR.authority, may=("play.normal", "stop"))
+WITH_CLERK = document(CHAIR, DEFENCE, CLERK)
+
+
+def signed(pole: Pole, command: dict[str, object], key: Key, jti: str, life_s: int = 3_600) -> bytes:
+    iat = int(pole.world_s)
+    return signed_order(command, key, jti=f"{jti:->20}", iat=iat, exp=iat + life_s)
+
+
+def stop_of_the_flood(pole: Pole, key: Key = CHAIR, jti: str = "stop", life_s: int = 3_600) -> bytes:
+    return signed(pole, {"type": "stop", "item": "flood", "reason": "a false alarm"}, key, jti, life_s)
+
+
+def flood(pole: Pole, jti: str = "flood", life_s: int = 3_600) -> bytes:
+    return signed(pole, signed_play(item="flood", kind="emergency"), CHAIR, jti, life_s)
+
+
+def reasons(pole: Pole) -> dict[str, Reason | None]:
+    """By `jti`; each has one outcome, or this fails."""
+    told = [each for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert len({each.jti for each in told}) == len(told)
+    return {each.jti.lstrip("-"): each.reason for each in told}
+
+
+def test_a_later_stop_does_not_shorten_an_earlier_one() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole, life_s=86_400))
+    pole.hear(stop_of_the_flood(pole, jti="shorter", life_s=60))
+    pole.run(120.0)
+    pole.hear(flood(pole))
+    assert reasons(pole)["flood"] is Reason.STOPPED
+
+
+def test_nor_does_the_stop_of_a_lesser_key_of_its_authority_take_its_place() -> None:
+    pole = make_pole(trust=WITH_CLERK).start().connect()
+    pole.hear(stop_of_the_flood(pole))
+    pole.hear(stop_of_the_flood(pole, CLERK, "clerk", 86_400))
+    pole.run(1.0)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    for name, each in (("before", pole), ("after", again)):
+        each.hear(flood(each, name))
+        assert reasons(each)[name] is Reason.STOPPED
+    again.run(3_601.0)
+    again.hear(flood(again, "later"))
+    assert reasons(again)["later"] is None, "what may end less binds longer, and ends no more"
+
+
+def test_nor_does_the_same_stop_sent_again_before_the_time_is_known() -> None:
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole))
+    pole.run(1.0)
+    again = pole.after_power_cut(60.0).connect()
+    again.hear(stop_of_the_flood(again, jti="again"))
+    again.hear(flood(again))
+    again.learn_from_the_network()
+    again.run(30.0)
+    assert (reasons(again)["flood"], again.relay()) == (Reason.STOPPED, [])
+
+
+def test_a_play_that_a_stop_has_refused_does_not_sound_when_it_is_sent_again_after_the_stop() -> None:
+    """Whoever holds the broker keeps it, and sends it until the stop is over."""
+    pole = make_pole().start().connect()
+    pole.hear(stop_of_the_flood(pole, life_s=600))
+    pole.run(60.0)
+    late = flood(pole, life_s=86_400)
+    pole.hear(late)
+    pole.run(600.0)
+    again = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True).connect()
+    for each in (pole, again):
+        each.hear(late)
+        each.run(60.0)
+        assert (each.relay(), each.records) == ([], [])
+        each.reports[:] = [one for one in each.reports if not isinstance(one, CommandOutcome)]
 
 
 # Volume and mute ----------------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ class TestCrash:
     def test_while_the_time_is_not_known_it_waits(self) -> None:
         pole = sounding()
         pole.behaviour.synchronised = False
+        pole.carried = None  # what hands it on could not be written
         again = pole.after_crash()
         again.run(30.0)
         assert (again.heard, again.relay()) == ([], [])

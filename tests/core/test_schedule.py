@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agent.core import schedule
+from agent.core import begun, schedule
 from agent.messages import effects as do
 from agent.messages.commands import Play
+from agent.messages.documents import MAX_SLOTS
 from agent.messages.reasons import Reason
 from agent.messages.reports import PlayRecord
 from agent.messages.rules import Rules, split
@@ -14,6 +15,7 @@ from agent.messages.words import Kind
 from tests.core.pole import START_WALL_S, Behaviour, Pole, altered, make_pole, play, stop
 from tests.core.test_documents import BOTH, CLERK, DISTRICT, hear
 from tests.core.test_documents import schedule as set_schedule
+from tests.signing import Key
 from tests.test_set_trust import A, change, trust
 
 HANOI = timezone(timedelta(hours=7))
@@ -47,6 +49,10 @@ def pole_with(*slots: object, sound_length_s: float = 300.0, rules: Rules | None
 
 def told(pole: Pole) -> list[tuple[str, str, Reason | None]]:
     return [(each.item, each.result, each.reason) for each in pole.records]
+
+
+def reason_of(pole: Pole, jti: str) -> Reason | None:
+    return pole.outcome(f"{jti}-0123456789ab").reason
 
 
 def local(pole: Pole, mono_s: float) -> str:
@@ -293,6 +299,65 @@ class TestEnds:
         pole.run(DAY / 24)
         assert told(pole) == [("news.20260921", "stopped", Reason.STOPPED)]
         assert pole.relay() == []
+
+
+def many(at: str, name: str, count: int = MAX_SLOTS) -> list[dict[str, object]]:
+    return [slot(at, f"{name}-{number}", max_duration_s=1) for number in range(count)]
+
+
+class TestTooMany:
+    """A stolen key that may make schedules sends one a minute, with new names that are due in the next."""
+
+    def test_of_one_authority_so_many_begin_in_a_day_and_a_schedule_that_brings_more_is_refused(self) -> None:
+        pole = pole_with()
+        for version, at in enumerate(("21:15", "21:17", "21:19", "21:21"), start=2):
+            hear(
+                pole, set_schedule(version, *many(at, f"v{version}")), CLERK, jti=f"version-{version}-of-it", wait_s=120
+            )
+        assert [reason_of(pole, f"version-{version}-of-it") for version in range(2, 6)] == [
+            None,
+            None,
+            Reason.QUEUE_FULL,
+            Reason.QUEUE_FULL,
+        ]
+        assert len(pole.stored.slots) == len(pole.state.schedule.done) == begun.MAX_BEGUN_A_DAY
+        hear(pole, set_schedule(9, slot("21:40")), DISTRICT, jti="second-schedule-x", wait_s=3_600)
+        assert told(pole)[-1] == ("news.20260921", "played", None), "others are not touched by it"
+
+    def test_tomorrow_it_has_as_many_again_and_a_schedule_for_then_is_taken_today(self) -> None:
+        pole = pole_with()
+        for version, at in enumerate(("21:15", "21:17"), start=2):
+            hear(
+                pole, set_schedule(version, *many(at, f"v{version}")), CLERK, jti=f"version-{version}-of-it", wait_s=120
+            )
+        hear(pole, set_schedule(4, slot("05:00")), CLERK, jti="version-for-tomorrow", wait_s=DAY)
+        assert told(pole)[-1] == ("news.20260922", "played", None)
+
+    def test_those_that_come_into_force_at_once_bring_no_more(self) -> None:
+        """Each was judged before the ones ahead of it were on the disk."""
+        pole = pole_with()
+        pole.run(15.0)
+        pole.behaviour.commit_s = 20.0
+        for version in range(2, 6):
+            listed = set_schedule(version, *many("21:14", f"v{version}"))
+            hear(pole, listed, CLERK, jti=f"version-{version}-of-it")
+        pole.run(600.0)
+        assert [reason_of(pole, f"version-{version}-of-it") for version in range(2, 6)] == [None] * 4
+        assert len(pole.state.schedule.done) == begun.MAX_BEGUN_A_DAY
+
+    def test_once_the_key_is_removed_nothing_of_it_is_left_and_its_successor_has_the_whole_day(self) -> None:
+        pole = pole_with()
+        for version, at in enumerate(("21:15", "21:17"), start=2):
+            hear(
+                pole, set_schedule(version, *many(at, f"v{version}")), CLERK, jti=f"version-{version}-of-it", wait_s=120
+            )
+        successor = Key("hd-clerk-2", CLERK.authority, may=CLERK.may)
+        pole.hear(change(trust(2, successor), A))
+        pole.run(60.0)
+        assert (dict(pole.state.schedule.done), pole.stored.slots) == ({}, {})
+        iat = int(pole.world_s)
+        hear(pole, set_schedule(9, *many("21:30", "new")), successor, jti="of-the-successor-key", iat=iat)
+        assert pole.outcome("of-the-successor-key-0123456789ab").outcome == "accepted"
 
 
 class TestPolicy:

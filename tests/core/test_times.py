@@ -7,18 +7,19 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.core import node
-from agent.core.state import MAX_ACCEPTED
-from agent.core.timekeeping import FLOOR_KEPT_EVERY_S
+from agent.core.state import MAX_ACCEPTED, Accepted
+from agent.core.timekeeping import FLOOR_KEPT_EVERY_S, MAX_NONCES
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
-from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, order, play
+from tests.signing import CHAIR, NOW, OPERATOR, ROOT, Key, document, order, play
 
 YEAR_2099_S = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
 TEN_YEARS_S = 10 * 365 * 86_400.0
 TWO_YEARS_S = 2 * 365 * 86_400
+DAY = 86_400.0
 
 
 def bulletin(pole: Pole, item: str = "tin", key: Key = OPERATOR, life_s: int = 3_600, kind: str = "normal") -> bytes:
@@ -227,6 +228,20 @@ def test_trusted_time_is_handed_on_to_the_next_process_when_it_is_new_and_when_i
     assert [effect for _, effect in pole.of(do.CarryClock)] == [first, do.CarryClock(pole.wall_offset_s, "kernel")]
 
 
+def test_the_word_of_a_configuration_is_said_to_be_one_and_does_not_outlive_it() -> None:
+    """A technician who takes back `clock: {trust: always}` must not find the wrong time still believed."""
+    pole = make_pole(Behaviour(vouched=True)).start().connect()
+    pole.run(60.0)
+    pole.wall_offset_s += 500.0
+    pole.run(60.0)
+    assert pole.of(do.CarryClock) == []
+    (_, told) = pole.of(do.PublishState)[-1]
+    assert isinstance(told, do.PublishState)
+    seen = claims_of(told.payload)["clock"]
+    assert isinstance(seen, dict)
+    assert (seen["trusted"], seen["evidence"]) == (True, "configuration")
+
+
 # The mark -------------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +388,84 @@ def test_a_time_server_that_goes_back_brings_nothing_back_that_was_forgotten() -
     assert sounded(pole) == ["flood", "a-new-one"], "and the pole goes on"
 
 
+def overheard(pole: Pole) -> bytes:
+    """An emergency that sounds, is over, and is forgotten at the next order."""
+    heard = flood(pole, life_s=600)
+    pole.hear(heard)
+    pole.run(DAY + 7_200.0)
+    pole.hear(report_now(pole, "that-makes-it-forget"))
+    pole.run(60.0)
+    assert f"jti-of-{'flood':->20}" not in [jti for _, jti in pole.state.accepted]
+    return heard
+
+
+def report_now(pole: Pole, jti: str, by_s: float = 0.0) -> bytes:
+    iat = int(pole.world_s + by_s)
+    return order({"type": "report_now"}, CHAIR, jti=f"jti-{jti:->20}", iat=iat, exp=iat + 600)
+
+
+@pytest.mark.parametrize("before_s", [200, 400, 86_400], ids=["valid at once", "valid in a while", "valid tomorrow"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_time_server_that_goes_back_to_before_an_order_was_issued_brings_it_not_back(
+    before_s: int, restarts: bool
+) -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    pole.run(5.0)
+    issued_s = int(pole.world_s)
+    heard = overheard(pole)
+    if restarts:
+        pole = pole.after_power_cut(60.0, wall_s=pole.world_s, synchronised=True).connect()
+    jump(pole, issued_s - before_s - pole.wall_s)
+    for _ in range(10):
+        pole.hear(heard)
+        pole.run(before_s / 10)
+    pole.hear(heard)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+    assert pole.state.refusals.counts["before_memory"] >= 1
+    pole.learn_from_the_network()
+    pole.hear(bulletin(pole, "a-new-one"))
+    pole.run(60.0)
+    assert sounded(pole) == ["flood", "a-new-one"], "the time is right again, and the pole goes on"
+
+
+def test_nor_does_one_that_goes_back_twice() -> None:
+    pole = make_pole(Behaviour(sound_length_s=1.0)).start().connect()
+    pole.run(5.0)
+    issued_s = int(pole.world_s)
+    heard = overheard(pole)
+    for before_s in (2_000, 4_000, 200):
+        jump(pole, issued_s - before_s - pole.wall_s)
+        pole.run(60.0)
+    pole.run(200.0)
+    pole.hear(heard)
+    pole.run(60.0)
+    assert sounded(pole) == ["flood"]
+
+
+def test_the_roots_undo_a_mark_from_orders_dated_ahead() -> None:
+    """Whoever forges time servers and holds a key dates orders ten years ahead: nothing older would ever be obeyed."""
+    keys = tuple(replace(each, valid_until=datetime(2099, 1, 1, tzinfo=UTC)) for each in (CHAIR, OPERATOR))
+    pole = make_pole(Behaviour(sound_length_s=1.0), document(*keys)).start().connect()
+    jump(pole, TEN_YEARS_S)
+    pole.hear(report_now(pole, "dated-ahead", TEN_YEARS_S))
+    pole.run(DAY + 7_200.0)
+    pole.hear(report_now(pole, "that-makes-it-forget", TEN_YEARS_S))
+    jump(pole, -TEN_YEARS_S)
+    pole.hear(bulletin(pole))
+    pole.run(60.0)
+    assert (sounded(pole), reasons(pole)[-1]) == ([], Reason.BEFORE_MEMORY)
+    pole.hear(time_told(pole, ROOT))
+    pole.hear(bulletin(pole, "a-new-one"))
+    pole.run(60.0)
+    assert sounded(pole) == ["a-new-one"]
+    again = pole.after_power_cut(60.0).connect()
+    again.hear(time_told(again))
+    again.hear(bulletin(again, "another"))
+    again.run(60.0)
+    assert sounded(again) == ["a-new-one", "another"]
+
+
 def test_a_time_server_does_not_overrule_the_roots() -> None:
     pole = make_pole().start().connect()
     jump(pole, TWO_YEARS_S)
@@ -384,6 +477,76 @@ def test_a_time_server_does_not_overrule_the_roots() -> None:
     pole.run(5.0)
     assert trusted_s(pole) == pytest.approx(pole.world_s)
     assert pole.state.timekeeping.evidence == "kernel", "they agree"
+
+
+def test_nor_does_it_after_a_restart_on_the_same_boot() -> None:
+    """The next process hears of what the roots have said before it hears the kernel, whose word raises the floor."""
+    pole = make_pole().start().connect()
+    jump(pole, 30 * DAY)
+    pole.run(5.0)
+    pole.hear(time_told(pole, ROOT))
+    pole.run(5.0)
+    again = pole.after_crash().connect()
+    again.run(5.0)
+    assert trusted_s(again) == pytest.approx(again.world_s, abs=1.0)
+    assert again.state.timekeeping.floor_s <= again.world_s
+    again.hear(flood(again))
+    again.run(20.0)
+    assert sounded(again) == ["flood"]
+    jump(again, -30 * DAY)
+    assert again.state.timekeeping.evidence == "kernel", "they agree"
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_a_time_that_was_handed_on_and_lies_below_the_stored_floor_proves_nothing(synchronised: bool) -> None:
+    pole = make_pole().start().connect()
+    pole.run(60.0)
+    pole.carried = ev.ClockFound(pole.world_offset_s - 3_600.0, "time command")
+    pole.behaviour.synchronised = synchronised
+    again = pole.after_crash()
+    assert trusted_s(again) == (pytest.approx(again.world_s) if synchronised else None)
+
+
+def nonces_said(pole: Pole) -> list[object]:
+    states = [effect.payload for _, effect in pole.of(do.PublishState) if isinstance(effect, do.PublishState)]
+    return [claims_of(each)["nonce"] for each in states]
+
+
+@pytest.mark.parametrize("ahead_s", [-30 * DAY, 365 * DAY])
+def test_a_pole_whose_clock_is_wrong_says_a_nonce_to_the_roots_who_have_none(ahead_s: float) -> None:
+    """The one it said last is older than a minute, and every other order is dated wrong for it."""
+    pole = make_pole().start().connect()
+    jump(pole, ahead_s)
+    pole.run(300.0)
+    since = len(nonces_said(pole))
+    for number, key in enumerate((CHAIR, ROOT)):
+        iat = int(pole.world_s)
+        pole.hear(order({"type": "report_now"}, key, jti=f"jti-of-a-report-{number}", iat=iat, exp=iat + 600))
+    assert len(nonces_said(pole)) == since
+    now_s = int(pole.world_s)
+    knock = order({"type": "time", "nonce": "0" * 32}, ROOT, jti="jti-of-a-knock-00", iat=now_s, exp=now_s + 120)
+    pole.hear(knock)
+    pole.run(1.0)
+    assert reasons(pole)[-1] is Reason.BAD_NONCE
+    assert len(nonces_said(pole)) == since + 1
+    pole.hear(time_told(pole, ROOT))
+    pole.run(1.0)
+    assert trusted_s(pole) == pytest.approx(pole.world_s, abs=2.0)
+
+
+def test_a_recorded_time_of_the_roots_draws_no_nonces() -> None:
+    """Whoever has it could else keep the answer to an earlier one out."""
+    pole = make_pole(Behaviour(synchronised=False)).start().connect()
+    answer = time_told(pole)
+    knock = order({"type": "time", "nonce": "0" * 32}, ROOT, jti="jti-of-a-knock-00", iat=NOW - 9_000, exp=NOW - 8_000)
+    since = len(nonces_said(pole))
+    for _ in range(MAX_NONCES + 1):
+        pole.hear(knock)
+        pole.run(0.1)
+    assert len(nonces_said(pole)) == since + 1
+    pole.hear(answer)
+    pole.run(1.0)
+    assert trusted_s(pole) is not None
 
 
 def test_whoever_makes_a_pole_publish_nonces_does_not_keep_the_time_out() -> None:
@@ -400,7 +563,7 @@ def test_whoever_makes_a_pole_publish_nonces_does_not_keep_the_time_out() -> Non
 
 def test_a_full_memory_does_not_keep_out_the_time_by_which_it_empties() -> None:
     pole = make_pole(Behaviour(synchronised=False)).start().connect()
-    table = {("commune operator", f"jti-{number:012d}"): NOW + 60 for number in range(MAX_ACCEPTED)}
+    table = {("commune operator", f"jti-{number:012d}"): Accepted(NOW + 60) for number in range(MAX_ACCEPTED)}
     pole.state = replace(pole.state, accepted=table)
     pole.run(2 * 86_400.0)
     pole.hear(flood(pole))

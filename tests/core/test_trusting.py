@@ -9,7 +9,7 @@ from agent.core.state import MAX_ACCEPTED
 from agent.core.trusting import MAX_HELD
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.memory import Memory, StoredItem
+from agent.messages.memory import Memory, StoredAccepted, StoredItem
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import TrustDocument, fingerprint, names_used
@@ -144,7 +144,7 @@ def test_a_removed_key_ends_nothing_that_comes_later() -> None:
 
 
 def test_a_full_replay_table_does_not_keep_out_a_revocation() -> None:
-    table = tuple(("commune", f"jti-{number:012d}", NOW + 9_000) for number in range(MAX_ACCEPTED))
+    table = tuple(StoredAccepted("commune", f"jti-{number:012d}", NOW + 9_000) for number in range(MAX_ACCEPTED))
     pole = make_pole(trust=ONE).start(ev.Restored(1, 0, table, (), (), ())).connect()
     pole.hear(to(trust(2, CHAIR)))
     assert outcomes(pole) == [(f"{JTI}2", "accepted", None)]

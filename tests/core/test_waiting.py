@@ -14,7 +14,7 @@ from agent.messages.memory import StoredCommand
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
-from tests.signing import CHAIR, NOW, OPERATOR, Key, order, play
+from tests.signing import CHAIR, DEFENCE, NOW, OPERATOR, Key, claims, compact_json, document, order, play, seal
 from tests.test_set_trust import A, change, trust
 
 UNMUTE = {"type": "set_mute", "muted": False}
@@ -74,6 +74,24 @@ def test_once_the_time_is_known_each_gets_its_one_outcome_in_the_order_in_which_
     assert ([record.item for record in pole.records], pole.state.volume.value) == (["first"], 33)
     assert (dict(pole.state.unjudged), pole.stored.unjudged) == ({}, {})
     assert len(pole.acknowledged) == 4
+
+
+def test_what_was_refused_before_is_judged_when_it_comes_as_it_should() -> None:
+    """The first officer's signature alone was sent too early; both are over the very same payload, and its `jti`."""
+    pole = make_pole(Behaviour(synchronised=False), document(CHAIR, DEFENCE, approvals={"play.emergency": 2}))
+    pole.start().connect()
+    payload = compact_json(
+        claims(play(item="flood", kind="emergency"), iss=CHAIR.authority, jti="jti-of-----------flood")
+    )
+    pole.hear(seal(payload, CHAIR))
+    pole.run(1.0)
+    pole.hear(seal(payload, CHAIR, DEFENCE))
+    pole.run(1.0)
+    pole.learn_from_the_network()
+    pole.run(20.0)
+    told = [(each.outcome, each.reason) for each in pole.reports if isinstance(each, CommandOutcome)]
+    assert told == [("refused", Reason.NOT_ENOUGH_SIGNATURES), ("accepted", None)]
+    assert [record.item for record in pole.records] == ["flood"]
 
 
 def test_a_signed_time_is_answered_to_the_nonce_and_then_the_waiting_are_judged() -> None:
@@ -369,9 +387,9 @@ def test_a_stop_of_all_remembers_no_more_stops_than_there_is_room_for() -> None:
     pole = blind()
     for number in range(3):
         pole.hear(said(f"item-{number}"))
-    remembered = RememberedStop(frozenset({"play.normal", "stop"}), NOW + 3_600)
-    others = {(f"other-{number}", "commune"): remembered for number in range(MAX_STOPS - RESERVED - 2)}
-    pole.state = replace(pole.state, stops=others)
+    may = frozenset({"play.normal", "stop"})
+    others = (RememberedStop(f"other-{number}", "commune", may) for number in range(MAX_STOPS - RESERVED - 2))
+    pole.state = replace(pole.state, stops=dict.fromkeys(others, NOW + 3_600))
     pole.hear(order({"type": "stop", "all": True, "reason": "x"}, jti="jti-of-the-stop-of-all"))
     pole.run(1.0)
     (told,) = [each for each in pole.reports if isinstance(each, CommandOutcome)]
@@ -444,7 +462,7 @@ def test_a_verdict_on_what_no_longer_waits_changes_nothing() -> None:
     again = ev.MessageArrived(ev.Delivery(ev.FROM_STORE, number), "", said("bulletin"), False)
     for verdict in (
         pole.judge.judge(again, float(NOW), NOW),
-        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", again),
+        ev.CommandRefused(again.delivery, Reason.EXPIRED, "late", True, OPERATOR.authority, "jti", NOW, again),
     ):
         pole.tell(verdict)
     assert [effect for _, effect in pole.history[since:] if not isinstance(effect, do.Log)] == []

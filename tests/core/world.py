@@ -71,9 +71,6 @@ class World:
     stored: Model = field(default_factory=Model)
     given: dict[bytes, VerifiedCommand] = field(default_factory=dict)
     """Every command that security has verified, by its envelope."""
-    dated_ahead: set[Key] = field(default_factory=set)
-    """Of commands dated ahead of this node's time when they came, or came again. The mark is the time itself
-    (protocol 6), so where a clock was set back beyond what is forgotten, one of these may be obeyed once more."""
     durable: list[CommandOutcome | PlayRecord] = field(default_factory=list)
     heard_s: float = 0.0
     soundings: int = 0
@@ -101,7 +98,7 @@ class World:
         )
         self._serial = itertools.count(1)
         self.world_offset_s = self.wall_offset_s = START_WALL_S - self.mono_s
-        self.carried: tuple[float, str] | None = None
+        self.carried: ev.ClockFound | None = None
         self.progress = NO_PROGRESS
         self.unacknowledged: dict[bytes, None] = {}
         self.delivered: dict[int, bytes] = {}
@@ -139,11 +136,9 @@ class World:
             command = self.given[self.stored.trusts[newest]].command
             assert isinstance(command, SetTrust)
             self.trust = command.trust
-        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now)
+        self.state = node.initial(self.settings, self.trust, int(START_WALL_S) - 86_400, self.now, self.carried)
         self.tell(self._restored())
         self.tell(ev.PlayerReady())
-        if self.carried is not None:
-            self.tell(ev.ClockFound(*self.carried))
 
     def crash(self, *, power: bool, off_s: float = 30.0) -> None:
         """The process ends amid whatever it was at: of its transactions only those are kept that were written."""
@@ -227,8 +222,6 @@ class World:
 
     def arrive(self, verified: VerifiedCommand, *, qos: int = 1) -> None:
         """A command that security has verified, for the first time or again."""
-        if verified.iat > self.time_s:
-            self.dated_ahead.add((verified.iss, verified.jti))
         self.given[verified.envelope] = verified
         packet = next(self._serial) * qos
         if packet:
@@ -249,7 +242,7 @@ class World:
             return ev.CommandVerified(delivery, verified)
         message = ev.MessageArrived(delivery, "topic", verified.envelope, False)
         reportable = reason in {Reason.EXPIRED, Reason.NOT_YET_VALID}
-        return ev.CommandRefused(delivery, reason, "no", reportable, verified.iss, verified.jti, message)
+        return ev.CommandRefused(delivery, reason, "no", reportable, verified.iss, verified.jti, verified.exp, message)
 
     def _dates(self, verified: VerifiedCommand, trusted_s: float | None, floor_s: int) -> Reason | None:
         if verified.exp < (trusted_s or floor_s):
@@ -285,7 +278,7 @@ class World:
             case do.KeepProgress(progress=progress):
                 self.progress = progress
             case do.CarryClock(offset_s=offset_s, evidence=evidence):
-                self.carried = offset_s, evidence
+                self.carried = ev.ClockFound(offset_s, evidence)
             case do.Exit():
                 self.exited = True
                 assert not any(self.relays.values()), "it leaves with a relay on"
@@ -689,12 +682,10 @@ class World:
         assert not self.on_card
         assert not any(self.relays.values()), "a relay is on at the end"
         records = [(each.iss, each.jti, each.item) for each in self.records()]
-        once = [each for each in records if not self._may_come_twice(each[:2])]
-        assert len(set(once)) == len(once), f"two records of one item: {sorted(once)}"
+        assert len(set(records)) == len(records), f"two records of one item: {sorted(records)}"
         accepted = [each for each in self.durable if isinstance(each, CommandOutcome) and each.outcome == "accepted"]
         keys = [(each.iss, each.jti) for each in accepted]
-        once_accepted = [key for key in keys if not self._may_come_twice(key)]
-        assert len(set(once_accepted)) == len(once_accepted), f"two outcomes of one command: {sorted(once_accepted)}"
+        assert len(set(keys)) == len(keys), f"two outcomes of one command: {sorted(keys)}"
         commands = {(each.iss, each.jti): each.command for each in self.given.values()}
         ordered = {(*key, command.item) for key in keys if isinstance(command := commands[key], Play)}
         plays = {each for each in records if isinstance(commands[each[:2]], Play)}
@@ -703,9 +694,6 @@ class World:
         unsure = {(each.iss, each.jti, each.item) for each in self.records() if each.not_durable}
         assert plays <= ordered | unsure, f"without order: {plays - ordered - unsure}"
         self._check_slot_records()
-
-    def _may_come_twice(self, key: Key) -> bool:
-        return key in self.dated_ahead and self.stored.settings["mark"][0] > 0
 
     def _check_slot_records(self) -> None:
         commands = {(each.iss, each.jti): each.command for each in self.given.values()}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from agent.messages.commands import SetVolume
+from control import keys
 from rig.sound import PATIENCE_S, Daemon
 from rig.village import Node, Station
 
@@ -74,6 +75,19 @@ def test_verify_says_where_the_running_agent_judges_by_another_trust_document(st
     assert (other.returncode, other.stdout) == (0, same.stdout)
     told = f"the running agent judges by another trust document (SHA-256 {running}) than {trust}"
     assert other.stderr == f"loa-agent: {told}: its verdict may differ\n"
+
+
+def test_a_trust_file_that_no_change_could_follow_is_named_at_the_start(station: Station, sound: Daemon) -> None:
+    """A known name for another key: the pole is told, not left behind at the next change."""
+    with Node(station, sound, name="renamed") as node:
+        node.end()
+        document = station.trust_document(version=2)
+        document["keys"][0]["public"] = keys.generate("another").public
+        trust = node.folder / "trust.yaml"
+        trust.write_text(json.dumps(document))
+        done = node.command("run")
+    told = "kid 'hd-operator' was once another key: give the new key a name that was never used"
+    assert (done.returncode, done.stdout) == (2, f"{trust}:1:1: {told}\n")
 
 
 AS_NOBODY = """
