@@ -226,6 +226,11 @@ class Pole:
         return self.systemctl("show", "--value", f"--property={name}", "loa-agent.service")
 
     @property
+    def running(self) -> bool:
+        """Whether the agent does."""
+        return self.shown("ActiveState") == "active"
+
+    @property
     def pid(self) -> int:
         """The agent's, by this machine's number."""
         inside, space = self.shown("MainPID"), Path(f"/proc/{self._first}/ns/pid").readlink()

@@ -42,7 +42,7 @@ def nothing_piles_up(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever a node has been through, its threads, files and children are as few as before."""
     node = request.getfixturevalue("node") if "node" in request.fixturenames else None
     yield
-    if not isinstance(node, (Node, Pole)) or (isinstance(node, Node) and not node.running):
+    if not isinstance(node, (Node, Pole)) or not node.running:
         return
     pid = node.pid
     assert len(threads_of(pid)) <= MAX_THREADS

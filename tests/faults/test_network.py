@@ -76,6 +76,7 @@ def test_the_link_is_up_within_five_seconds_of_a_network_that_was_away(
     network: Network,
     account: Account,
     machine: Machine,
+    record_property: Callable[[str, object], None],
     part: Callable[[Network], None],
     join: Callable[[Network], None],
 ) -> None:
@@ -90,7 +91,9 @@ def test_the_link_is_up_within_five_seconds_of_a_network_that_was_away(
             node.wait_for_line("link down", since=len(node.log))
         since, back_s = len(node.log), boottime_s()
         join(network)
-        assert machine.ours_s(back_s, node.wait_for_line("link up", since=since)) <= BACK_S
+        up_s = machine.ours_s(back_s, node.wait_for_line("link up", since=since))
+        record_property("up_s", up_s)
+        assert up_s <= BACK_S
     assert account.settled() == dict.fromkeys(list(account.orders)[:PARTITIONS], PLAYED)
 
 

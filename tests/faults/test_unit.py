@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from rig.calm import Machine
-from rig.hung import held_while_it_waits, wait_killed
+from rig.freezer import Frozen
 from rig.pole import Pole
 from rig.sound import Daemon, boottime_s, wait_until
 from rig.village import Station
@@ -66,41 +66,39 @@ def fall(node: Pole, machine: Machine, record_property: Callable[[str, object], 
     return Fall(node, machine, record_property)
 
 
-def goes_on(node: Pole, account: Account, item: str, since: int, machine: Machine) -> None:
+def goes_on(node: Pole, account: Account, item: str, since: int, fall: Fall) -> None:
     """After a restart."""
     ready_s = node.wait_for_line("ready", since=since)
     wait_until(lambda: node.relay_on, what="relay on again")
-    assert machine.ours_s(ready_s, node.switched()[-1].at_s) <= RESUMED_S
+    resumed_s = fall.machine.ours_s(ready_s, node.switched()[-1].at_s)
+    fall.note("resumed_s", resumed_s)
+    assert resumed_s <= RESUMED_S
     assert account.settled()[item] == PLAYED
     wait_until(lambda: not node.relay_on, what="the end of the last order")
 
 
 def test_a_loop_that_hangs_loses_its_relay_in_two_seconds_and_its_process_to_the_watchdog(
-    node: Pole, account: Account, machine: Machine, fall: Fall
+    node: Pole, account: Account, fall: Fall
 ) -> None:
-    item, loop, since = on_air(node, account), node.pid, len(node.log)
-    with held_while_it_waits(loop):
+    item, since = on_air(node, account), len(node.log)
+    with Frozen(node.pid):
         hung_s = boottime_s()
         assert fall.after_s(hung_s) <= HUNG_S
-        assert wait_killed(loop) is signal.SIGABRT
-    goes_on(node, account, item, since, machine)
+        node.wait_for_line("status=6/ABRT", since=since)
+    goes_on(node, account, item, since, fall)
 
 
-def test_a_process_that_is_stopped_loses_its_relay_to_the_watchdog(
-    node: Pole, account: Account, machine: Machine, fall: Fall
-) -> None:
+def test_a_process_that_is_stopped_loses_its_relay_to_the_watchdog(node: Pole, account: Account, fall: Fall) -> None:
     item, since = on_air(node, account), len(node.log)
     stopped_s = boottime_s()
     os.kill(node.pid, signal.SIGSTOP)
     assert fall.after_s(stopped_s) <= STOPPED_S
-    goes_on(node, account, item, since, machine)
+    goes_on(node, account, item, since, fall)
 
 
-def test_a_process_that_is_killed_loses_its_relay_in_a_second(
-    node: Pole, account: Account, machine: Machine, fall: Fall
-) -> None:
+def test_a_process_that_is_killed_loses_its_relay_in_a_second(node: Pole, account: Account, fall: Fall) -> None:
     item, since = on_air(node, account), len(node.log)
     killed_s = boottime_s()
     os.kill(node.pid, signal.SIGKILL)
     assert fall.after_s(killed_s) <= KILLED_S
-    goes_on(node, account, item, since, machine)
+    goes_on(node, account, item, since, fall)
