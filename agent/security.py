@@ -79,6 +79,18 @@ class PublicKey:
 
     key: TrustedKey
     public: Ed25519PublicKey
+    from_s: float
+    until_s: float
+
+    @classmethod
+    def of(cls, key: TrustedKey) -> "PublicKey":
+        """Decoded, its window in Unix seconds.
+
+        Raises:
+            TrustError: it is no key that anybody can own.
+        """
+        public = Ed25519PublicKey.from_public_bytes(public_bytes(key))
+        return cls(key, public, key.valid_from.timestamp(), key.valid_until.timestamp())
 
     def has_signed(self, part: Part) -> bool:
         """Whether the part's signature is this key's."""
@@ -96,9 +108,7 @@ class TrustStore:
         check_document(document, site)
         self.document = document
         self.used: Mapping[str, str] = {**names_used([document]), **used}
-        self._keys = {
-            key.kid: PublicKey(key, Ed25519PublicKey.from_public_bytes(public_bytes(key))) for key in document.keys
-        }
+        self._keys = {key.kid: PublicKey.of(key) for key in document.keys}
 
     def find(self, kid: str) -> PublicKey | None:
         """The key of this name, None if it is not known here (or no longer)."""

@@ -67,15 +67,9 @@ class Keys:
         return Keys(self.store.followed_by(document), self.make)
 
 
-# Envelopes: whatever the broker brings --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
-class Ideal:
-    """A key under a signature that cannot be forged: it has signed what was signed here, and nothing else.
-
-    It answers in no time what curve points answer in a fifth of a millisecond; every sixteenth case goes to the points.
-    """
+class Held:
+    """One of them: a key as the document has it."""
 
     trusted: PublicKey
 
@@ -83,6 +77,27 @@ class Ideal:
     def key(self) -> TrustedKey:
         """What the trust document says of it."""
         return self.trusted.key
+
+    @property
+    def from_s(self) -> float:
+        """Its `valid_from`."""
+        return self.trusted.from_s
+
+    @property
+    def until_s(self) -> float:
+        """Its `valid_until`."""
+        return self.trusted.until_s
+
+
+# Envelopes: whatever the broker brings --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ideal(Held):
+    """A key under a signature that cannot be forged: it has signed what was signed here, and nothing else.
+
+    It answers in no time what curve points answer in a fifth of a millisecond; every sixteenth case goes to the points.
+    """
 
     def has_signed(self, part: Part) -> bool:
         """Whether these very bytes were signed here, with this signature."""
@@ -166,15 +181,8 @@ _OTHER_DOORS = (_judge, _restore_order, _restore_trust, _restore_unproven, _open
 
 
 @dataclass(frozen=True, slots=True)
-class Consenting:
+class Consenting(Held):
     """A key whose holder signs whatever is put before him: what comes after the signature is looked at here."""
-
-    trusted: PublicKey
-
-    @property
-    def key(self) -> TrustedKey:
-        """What the trust document says of it."""
-        return self.trusted.key
 
     def has_signed(self, part: Part) -> bool:
         """Always."""

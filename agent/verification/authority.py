@@ -6,7 +6,7 @@ Pure; any thread. Reads claims only once their signatures hold. Each rule raises
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import Protocol
 
 from agent.messages.codec import WordError, convert
 from agent.messages.commands import (
@@ -28,7 +28,7 @@ from agent.messages.commands import (
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
 from agent.messages.trust import Permission, TrustDocument, TrustedKey
-from agent.messages.words import LAST_SECOND, Kind
+from agent.messages.words import Kind
 from agent.verification.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
 
 MAX_AHEAD_S = 300
@@ -120,7 +120,23 @@ class Counted:
     rooted: bool
 
 
-def count_keys(claims: Claims, keys: Collection[TrustedKey], trust: TrustDocument, clock: ClockView | None) -> Counted:
+class Signer(Protocol):
+    """A key whose signature is good; its window in Unix seconds, since no calendar reaches as far as clocks may."""
+
+    @property
+    def key(self) -> TrustedKey:
+        """What the trust document says of it."""
+
+    @property
+    def from_s(self) -> float:
+        """Its `valid_from`."""
+
+    @property
+    def until_s(self) -> float:
+        """Its `valid_until`."""
+
+
+def count_keys(claims: Claims, signers: Collection[Signer], trust: TrustDocument, clock: ClockView | None) -> Counted:
     """Of the keys whose signatures are good, those whose windows hold; all of them without a clock (stored items).
 
     A `time` signed by the roots' threshold is always obeyed, since nothing else lowers a floor that was set too high:
@@ -128,24 +144,23 @@ def count_keys(claims: Claims, keys: Collection[TrustedKey], trust: TrustDocumen
     its version is its replay protection, and a site whose roots have all run out must be able to go on.
     """
     if clock is None:
-        return Counted(tuple(keys), rooted=False)
+        return Counted(tuple(each.key for each in signers), rooted=False)
     if claims.command.get("type") == "set_trust":
-        roots = tuple(key for key in keys if key.kid in trust.roots.kids)
+        roots = tuple(each.key for each in signers if each.key.kid in trust.roots.kids)
         if roots:
             return Counted(roots, rooted=len(roots) >= trust.roots.threshold)
-    date = datetime.fromtimestamp(claims.iat, UTC)
-    dated = tuple([key for key in keys if key.valid_from <= date <= key.valid_until])
+    dated = [each for each in signers if each.from_s <= claims.iat <= each.until_s]
     if claims.command.get("type") == "time":
-        roots = tuple(key for key in dated if key.kid in trust.roots.kids)
+        roots = tuple(each.key for each in dated if each.key.kid in trust.roots.kids)
         if len(roots) >= trust.roots.threshold:
             return Counted(roots, rooted=True)
-    return Counted(tuple([key for key in dated if _is_in_force(key, clock)]), rooted=False)
+    return Counted(tuple([each.key for each in dated if _is_in_force(each, clock)]), rooted=False)
 
 
-def _is_in_force(key: TrustedKey, clock: ClockView) -> bool:
+def _is_in_force(signer: Signer, clock: ClockView) -> bool:
     """Now, as far as the node can say: a floor proves that a window has ended, never that it has not begun."""
-    at_least = datetime.fromtimestamp(min(clock.at_least_s, LAST_SECOND), UTC)  # a calendar ends, a clock does not
-    return at_least <= key.valid_until and (clock.trusted_s is None or key.valid_from <= at_least)
+    at_least_s = clock.at_least_s
+    return at_least_s <= signer.until_s and (clock.trusted_s is None or signer.from_s <= at_least_s)
 
 
 def check_issuer(iss: str, keys: Collection[TrustedKey]) -> None:

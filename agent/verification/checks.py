@@ -11,7 +11,6 @@ from typing import Protocol
 from agent.messages.codec import WordError, parse_json
 from agent.messages.commands import AnyCommand, Claims, SetTrust, VerifiedCommand
 from agent.messages.reasons import Reason
-from agent.messages.trust import TrustedKey
 from agent.verification import authority, succession
 from agent.verification.authority import Addressee, ClockView, Counted, Grant
 from agent.verification.envelope import (
@@ -28,12 +27,8 @@ MAX_DETAIL_CHARACTERS = 200
 """Longest text beside a reason code: it goes into reports and logs."""
 
 
-class Anchor(Protocol):
+class Anchor(authority.Signer, Protocol):
     """One trusted key."""
-
-    @property
-    def key(self) -> TrustedKey:
-        """What the trust document says of it."""
 
     def has_signed(self, part: Part) -> bool:
         """Whether the part's signature is this key's."""
@@ -79,7 +74,8 @@ class Case:
     envelope: Envelope = field(init=False)
     signed: list[tuple[Anchor, Part]] = field(init=False)
     kids: list[str] = field(init=False)
-    keys: tuple[TrustedKey, ...] = field(init=False)
+    signers: tuple[Anchor, ...] = field(init=False)
+    """Those of `signed`, each key once."""
     members: object = None
     claims: Claims = field(init=False)
     counted: Counted = field(init=False)
@@ -88,7 +84,7 @@ class Case:
 
     def count_keys(self, claims: Claims) -> Counted:
         """Of the keys with good signatures, those that count for these claims."""
-        return authority.count_keys(claims, self.keys, self.trust.document, self.clock)
+        return authority.count_keys(claims, self.signers, self.trust.document, self.clock)
 
 
 def _check_live(case: Case) -> None:
@@ -120,7 +116,7 @@ def _check_signatures(case: Case) -> None:
     for anchor, part in case.signed:
         if not anchor.has_signed(part):
             raise RefusalError(Reason.BAD_SIGNATURE, f"the signature of {anchor.key.kid!r} does not fit")
-    case.keys = tuple({anchor.key.public: anchor.key for anchor, _ in case.signed}.values())
+    case.signers = tuple({anchor.key.public: anchor for anchor, _ in case.signed}.values())
 
 
 def _check_claims(case: Case) -> None:

@@ -206,6 +206,17 @@ class TestOldKeys:
     def test_a_key_outside_its_window(self, key: Key) -> None:
         refused(order(play(), key), Reason.KEY_NOT_VALID, reportable=False)
 
+    @pytest.mark.parametrize("trusted_s", [253_402_300_799.0, 253_402_300_800.0, 1e15])
+    def test_a_clock_at_the_end_of_all_calendars_or_beyond(self, trusted_s: float) -> None:
+        """Whoever may tell the time may say it is 31 December 9999: then messages are refused, and the node goes on."""
+        late = Pole(clock=ClockView(trusted_s, int(trusted_s)))
+        refused(order(play(), OPERATOR), Reason.KEY_NOT_VALID, pole=late, reportable=False)
+        end = 253_402_300_799
+        refused(order(play(), OPERATOR, iat=end - 1, exp=end), Reason.KEY_NOT_VALID, pole=late, reportable=False)
+        endless = replace(OPERATOR, valid_until=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+        pole = Pole(TrustStore(document(endless), site=SITE), clock=ClockView(end - 5.5, end - 6))
+        pole.obeys(order(play(), OPERATOR, iat=end - 10, exp=end))
+
     def test_an_order_dated_back_into_the_window(self) -> None:
         iat = int(datetime(2026, 5, 1, tzinfo=UTC).timestamp())
         refused(order(play(), EXPIRED, iat=iat, exp=NOW + 60), Reason.KEY_NOT_VALID, reportable=False)
