@@ -145,7 +145,7 @@ class SoundCard:
                 elif self._wanted and _now_s() >= self._retry_at_s:
                     self._open()
             except AlsaError as error:
-                self._lost(str(error))
+                self._lost(error.strerror or str(error))
 
     def _obey(self) -> None:
         """Wait for a verb as long as the card allows, then perform all that wait. Raises AlsaError."""
@@ -197,9 +197,9 @@ class SoundCard:
         self._post(CardOpened())
 
     def _lost(self, cause: str) -> None:
-        self._playout.close()
+        """First what is the matter, then what ends for it."""
         self._retry_at_s = _now_s() + RETRY_S
         if cause != self._cause:
             self._cause = cause
-            _log.warning("sound card failed: %s", cause)
             self._post(CardFailed(detail=cause))
+        self._playout.close(lost=True)

@@ -7,6 +7,7 @@ changes nothing; `now_s` reads that time, and `time_of` says when a sample sound
 """
 
 import errno
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -53,7 +54,7 @@ class SimulatedPcm(Pcm):
         """Ready, and silent; a fault where `refuse_with` names one."""
         if self.refuse_with:
             self.refused += 1
-            raise AlsaError(self.refuse_with, f"{device}: refused")
+            raise AlsaError(self.refuse_with, f"{device}: refused: {os.strerror(self.refuse_with)}")
         assert (rate_hz, period_samples) == (48_000, 480)
         self.opened += 1
         self._start = start_samples

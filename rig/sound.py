@@ -116,24 +116,43 @@ class Daemon:
             wait_until(lambda: self.socket.exists() or child.poll() is not None, what="PulseAudio's socket")
             if child.poll() is not None:
                 raise RuntimeError(f"pulseaudio ended with {child.returncode}: {(folder / 'log').read_text()[-500:]}")
-            zero = stack.enter_context(Path("/dev/zero").open("rb"))
-            for sink in self.sinks:
-                awake = [
-                    "pacat",
-                    "--raw",
-                    "--format=s16le",
-                    "--rate=48000",
-                    "--channels=1",
-                    "--latency-msec=20",
-                    "-d",
-                    sink,
-                ]
-                stack.enter_context(running(awake, environment=self.environment, stdin=zero, stderr=self._log))
+            self._stack = stack
+            self._keep_awake()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def _keep_awake(self) -> None:
+        """Keep every sink at 20 ms latency."""
+        for sink in self.sinks:
+            awake = [
+                "pacat",
+                "--raw",
+                "--format=s16le",
+                "--rate=48000",
+                "--channels=1",
+                "--latency-msec=20",
+                "-d",
+                sink,
+                "/dev/zero",
+            ]
+            self._stack.enter_context(running(awake, environment=self.environment, stderr=self._log))
+
+    def unplug(self) -> None:
+        """All cards are gone, and whatever played on them has nowhere to go."""
+        self._control("unload-module", "module-null-sink")
+
+    def plug(self) -> None:
+        """They are there again."""
+        for module in self._modules():
+            self._control("load-module", *module.split())
+        self._keep_awake()
+
+    def _control(self, *words: str) -> None:
+        command = ["pactl", "--server", f"unix:{self.socket}", *words]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True, timeout=PATIENCE_S)
 
     def device(self, sink: str | None = None) -> str:
         """The ALSA device that leads to this sink (the first if none is named), within `environment`."""

@@ -39,7 +39,12 @@ REAL = (
 )
 """Where tests have real processes, sockets, devices or clocks on the other side."""
 
-ALONE = ("tests/end_to_end/", "tests/faults/test_interrupted_heard.py", "tests/test_heard.py")
+ALONE = (
+    "tests/end_to_end/",
+    "tests/faults/test_card.py",
+    "tests/faults/test_interrupted_heard.py",
+    "tests/test_heard.py",
+)
 """Where sound is listened to as it comes: whatever runs beside takes from it."""
 
 MADE_AGAIN = "made again"

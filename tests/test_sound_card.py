@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from agent.card.alsa import Pcm
 from agent.card.lane import LANE_MAX_SAMPLES, Lane
 from agent.card.writer import PROGRAMME_AHEAD_SAMPLES
 from agent.messages.events import CardFailed, CardOpened, SoundEnded, SoundFlowed, SoundStarted, SoundStarved
@@ -277,8 +278,10 @@ def test_a_lost_card_ends_the_item_and_is_opened_again(bench: Bench, number: int
     bench.play_and_hold()
     bench.pcm.faults.put(number)
     bench.pcm.release()
-    assert not bench.inbox.expect(SoundEnded).complete
     assert bench.inbox.expect(CardFailed).detail
+    ended = bench.inbox.expect(SoundEnded)
+    assert not ended.complete
+    assert ended.loudness.samples <= len(bench.heard()) // 2, "what the card held is gone with it"
     bench.inbox.expect(CardOpened)
     bench.play(tone(9_600))
     assert bench.inbox.expect(SoundEnded).complete
@@ -289,8 +292,8 @@ def test_a_card_that_stands_still_is_lost(bench: Bench) -> None:
     bench.play_and_hold()
     bench.pcm.stuck = True
     bench.pcm.release()
-    assert not bench.inbox.expect(SoundEnded).complete
     assert "no samples" in bench.inbox.expect(CardFailed).detail
+    assert not bench.inbox.expect(SoundEnded).complete
 
 
 def test_a_missing_card_is_named_once_and_waited_for(bench: Bench) -> None:
@@ -386,9 +389,24 @@ def test_close_is_idempotent_and_ends_the_thread() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "card"]
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_a_device_that_is_not_there_is_named_and_what_to_look_at() -> None:
     inbox = Inbox()
     card = SoundCard(device="plughw:CARD=nosuchcard", post=inbox.post)
     card.open()
-    assert "plughw:CARD=nosuchcard" in inbox.expect(CardFailed).detail
+    assert inbox.expect(CardFailed).detail.startswith("plughw:CARD=nosuchcard: there is no such card")
     card.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EBUSY, "hw:USB: another program holds the card"),
+        (errno.ENODEV, "hw:USB: there is no such card any more"),
+        (errno.EIO, "hw:USB: snd_pcm_open: Input/output error"),
+    ],
+)
+def test_why_a_card_is_not_to_be_had_is_said_in_a_technicians_words(number: int, told: str) -> None:
+    pcm = Pcm.__new__(Pcm)
+    pcm._device = "hw:USB"
+    error = pcm._error("snd_pcm_open", -number)
+    assert (error.errno, str(error.strerror).startswith(told)) == (number, True)

@@ -26,6 +26,17 @@ def _ignore(*_: object) -> None:
 _quiet = _ERROR_HANDLER(_ignore)  # kept by the module, because C holds it
 
 
+_WHY = {
+    errno.EBUSY: "another program holds the card (PulseAudio or PipeWire of a desktop?)",
+    errno.ENOENT: "there is no such card: is it plugged in, and named as in `aplay -L`?",
+    errno.ENODEV: "there is no such card any more: is it plugged in?",
+    errno.ENXIO: "there is no such card: is it plugged in, and named as in `aplay -L`?",
+    errno.EACCES: "this user may not use the card: is it in group audio?",
+    errno.ECONNREFUSED: "the sound server behind it does not run",
+}
+"""What a technician can do about it; others go by the system's words."""
+
+
 class AlsaError(OSError):
     """A call into libasound failed; `errno` is positive, the text says which call and on what device."""
 
@@ -154,7 +165,7 @@ class Pcm:
 
     def _error(self, name: str, code: int) -> AlsaError:
         kind = UnderrunError if -code in (errno.EPIPE, errno.ESTRPIPE) else AlsaError
-        return kind(-code, f"{self._device}: {name}: {os.strerror(-code)}")
+        return kind(-code, f"{self._device}: {_WHY.get(-code) or f'{name}: {os.strerror(-code)}'}")
 
     def _set_hardware(self, rate_hz: int, period_samples: int, buffer_samples: int) -> int:
         params, period, size = c_void_p(), c_ulong(period_samples), c_ulong(buffer_samples)

@@ -134,12 +134,12 @@ class Playout:
         """A card: silence runs from the next turn on."""
         self._writer = Writer(pcm, self._now_s, self._clock)
 
-    def close(self) -> None:
-        """Give the card back. What sounds ends incomplete; what is held stays."""
+    def close(self, *, lost: bool = False) -> None:
+        """Give the card back, or let go of one that is `lost`. What sounds ends incomplete; what is held stays."""
         if self._writer:
             writer, self._writer = self._writer, None
             with suppress(AlsaError):  # it may be gone already: what was last known to have sounded stands
-                writer.close()
+                writer.close(lost=lost)
             for item in list(self._items):
                 item.settle(writer.position)
                 self._end(item, complete=False)

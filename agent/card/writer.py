@@ -88,11 +88,15 @@ class Writer:
         return not self._unwritten
 
     def recover(self, *, in_silence: bool) -> None:
-        """After an underrun: all that was written has sounded. Raises AlsaError."""
+        """After an underrun: all that was written has sounded.
+
+        Raises:
+            AlsaError: it was none. A card behind PulseAudio that is gone says so at first; what it held is lost.
+        """
+        self._restart()
         self.position = self.written
         if in_silence:
             self.silence_ahead = min(self.silence_ahead + PERIOD_SAMPLES, SILENCE_AHEAD_MAX_SAMPLES)
-        self._restart()
 
     def cut(self) -> None:
         """Throw away what has not sounded; `position` and `written` are where that begins. Raises AlsaError.
@@ -103,10 +107,14 @@ class Writer:
         self.written, self._unwritten = self.position, b""
         self._restart()
 
-    def close(self) -> None:
-        """Stop at once and give the device back. Raises AlsaError if it was gone; it is closed all the same."""
+    def close(self, *, lost: bool) -> None:
+        """Stop at once and give the device back. Raises AlsaError if it was gone; it is closed all the same.
+
+        One that is `lost` is asked nothing more: what was last known to have sounded stands, and what it held is gone.
+        """
         try:
-            self._drop()
+            if not lost:
+                self._drop()
         finally:
             self._pcm.close()
 

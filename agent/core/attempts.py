@@ -85,8 +85,9 @@ def _try(turn: Turn, attempt: Attempt, source: int) -> None:
 def wait_undecoded(turn: Turn, attempt: Attempt) -> None:
     """Disk or card are slow: give the lane back before it overflows, and decode anew. What was held stays as it is."""
     waited_s = turn.now.mono_s - attempt.began_s
-    if is_on_air(turn, attempt) and not turn.state.card_open and waited_s >= its.CARD_WAIT_S:
-        finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault or "it does not open"))
+    hopeless = not turn.state.card_open and waited_s >= its.CARD_WAIT_S and not attempt.item.is_emergency
+    if is_on_air(turn, attempt) and hopeless:
+        finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, "it does not open"))
     elif attempt.kept:
         set_attempt(turn, replace(attempt, since_s=turn.now.mono_s))
     else:
@@ -123,6 +124,11 @@ def end_aside(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 def _move_aside(turn: Turn, attempt: Attempt) -> None:
     programme = prog.remove(turn.state.programme, attempt)
     turn.state = replace(turn.state, programme=replace(programme, aside=(*programme.aside, attempt)))
+
+
+def give_back(turn: Turn, attempt: Attempt) -> None:
+    """Off the air, and into the queue."""
+    put_back(turn, _off_air(turn, attempt))
 
 
 def put_back(turn: Turn, attempt: Attempt) -> None:
@@ -271,14 +277,6 @@ def nothing_left(turn: Turn, attempt: Attempt, told: str) -> None:
         _release(turn, attempt)
         anew = replace(item, from_s=0.0, start_s=None, begun=False, interrupted=False)
         _try(turn, replace(attempt, item=anew), item.source)
-
-
-def give_up_card(turn: Turn, attempt: Attempt) -> None:
-    """The card says nothing any more: open all relays, end the item, and ask for the card anew when it is needed."""
-    end(turn, attempt, Outcome("failed", Reason.SOUND_CARD, f"the card has not moved for {its.FIRST_SOUND_S} s"))
-    zones.cut_all(turn)
-    turn.do(do.CloseCard())
-    turn.state = replace(turn.state, card_wanted=False, card_open=False, card_fault="it hangs")
 
 
 def finish(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
+from agent.core import card, prefetching
 from agent.core import items as its
-from agent.core import prefetching
 from agent.core import programme as prog
 from agent.core.items import Attempt, Item, Stage
 from agent.core.state import State, Turn
@@ -17,7 +17,7 @@ def of_programme(state: State, now: Now) -> list[float | None]:
     turn = Turn(state, now)
     instants: list[float | None] = [its.limit_s(each) for each in prog.attempts(state.programme)]
     instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
-    later: list[float | None] = []
+    later: list[float | None] = [*card.deadlines(turn)]
     for attempt in prog.attempts(state.programme):
         later += _of_attempt(turn, attempt)
     for item in prog.items(state.programme):

@@ -97,6 +97,7 @@ def _announce(turn: Turn) -> None:
         turn.state = replace(turn.state, announced=True)
         turn.do(do.NotifyReady())
         turn.log("ready")
+        attempts.want_card(turn)  # one that is missing is to be known before it is needed
 
 
 def on_player_ready(turn: Turn, _: ev.PlayerReady) -> None:

@@ -5,8 +5,8 @@ News of an attempt that is over (a stale token) changes nothing.
 
 from dataclasses import replace
 
+from agent.core import card, policing, prefetching, zones
 from agent.core import items as its
-from agent.core import policing, prefetching, zones
 from agent.core.amplifier import Cue
 from agent.core.attempts import (
     attempt_of,
@@ -125,8 +125,10 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         conclude(turn, attempt, attempt.broken)
     elif event.complete or event.loudness.samples >= left:
         sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
+    elif turn.state.card_fault:
+        card.lost(turn, attempt)
     else:
-        finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, turn.state.card_fault))
+        finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, "it gave the item back"))
 
 
 def _is_a_proper_end(attempt: Attempt, broken: Outcome) -> bool:
@@ -147,15 +149,6 @@ def _count(turn: Turn, attempt: Attempt, loudness: Loudness) -> Attempt:
     set_attempt(turn, attempt)
     policing.book(turn, attempt.item, loudness)
     return attempt
-
-
-def on_card(turn: Turn, event: ev.CardOpened | ev.CardFailed) -> None:
-    """The card runs silence, or is not to be had."""
-    if isinstance(event, ev.CardOpened):
-        turn.state = replace(turn.state, card_open=turn.state.card_wanted, card_fault="")
-    else:
-        turn.state = replace(turn.state, card_open=False, card_fault=event.detail)
-        turn.warn(f"sound card: {event.detail}")
 
 
 def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:

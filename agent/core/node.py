@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agent.core import amplifier as amp
+from agent.core import card, deadlines, delivery, life, news, prefetching, resuming, schedule, trusting, unjudged
 from agent.core import connection as conn
-from agent.core import deadlines, delivery, life, news, prefetching, resuming, schedule, trusting, unjudged
 from agent.core import outbox as box
 from agent.core import timekeeping as tk
 from agent.core.admission import on_verified
@@ -60,6 +60,7 @@ def step(state: State, event: ev.Event, now: ev.Now) -> tuple[State, tuple[do.Ef
         unjudged.judge(turn)
         _run_due(turn)
         advance(turn)
+        card.tell(turn)
         delivery.send_reports(turn)
         resuming.hand_on(turn)
     return turn.state, tuple(turn.effects)
@@ -187,8 +188,8 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.SourceFailed: news.on_failure,
     ev.SamplesDecoded: news.on_decoded,
     ev.DecodingFailed: news.on_failure,
-    ev.CardOpened: news.on_card,
-    ev.CardFailed: news.on_card,
+    ev.CardOpened: card.on_card,
+    ev.CardFailed: card.on_card,
     ev.SoundStarted: news.on_started,
     ev.SoundAdvanced: news.on_flow,
     ev.SoundStarved: news.on_flow,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
+from agent.core import card, policing
 from agent.core import items as its
-from agent.core import policing
 from agent.core import programme as prog
-from agent.core.amplifier import ENERGISED, Cue, Mode
+from agent.core.amplifier import Cue, Mode
 from agent.core.attempts import (
     conclude,
     drop,
@@ -19,7 +19,6 @@ from agent.core.attempts import (
     end_aside,
     end_source,
     finish,
-    give_up_card,
     give_way,
     held,
     nothing_left,
@@ -32,6 +31,7 @@ from agent.core.attempts import (
 )
 from agent.core.items import Attempt, Item, Outcome, Stage
 from agent.core.records import gain_percent, zones_of
+from agent.core.resuming import MAX_CRASHES
 from agent.core.state import Turn
 from agent.core.zones import (
     cue,
@@ -72,10 +72,12 @@ def _expire(turn: Turn) -> None:
             continue
         attempt = prog.find_attempt(turn.state.programme, item.play.item)
         if attempt is None or (attempt.stage is not Stage.ENDING and attempt.ending is None):
-            drop(turn, item.play.item, _past_its_window(item))
+            drop(turn, item.play.item, _past_its_window(turn, item))
 
 
-def _past_its_window(item: Item) -> Outcome:
+def _past_its_window(turn: Turn, item: Item) -> Outcome:
+    if turn.state.card_fault:
+        return Outcome("failed", Reason.SOUND_CARD, f"{turn.state.card_fault}, until its window had closed")
     if item.interrupted:
         return Outcome("failed", Reason.RESTART, "the node went down while it sounded, until its window had closed")
     return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER)
@@ -128,12 +130,23 @@ def _lose_patience(turn: Turn, attempt: Attempt) -> None:
             detail = f"no sample within {its.FIRST_SOUND_S} s"
             end_source(turn, attempt, Outcome("failed", Reason.UNDECODABLE, detail))
         case Stage.SOUNDING if attempt.starved_s is None:
-            give_up_card(turn, attempt)
+            _give_up_card(turn, attempt)
         case Stage.SOUNDING:
             told = f"{its.FIRST_SOUND_S} s more silence than sound"
             end_source(turn, attempt, Outcome("failed", Reason.STALLED, told))
         case _:
             end_source(turn, attempt, Outcome("failed", Reason.STALLED, f"no sound for {its.FIRST_SOUND_S} s"))
+
+
+def _give_up_card(turn: Turn, attempt: Attempt) -> None:
+    """It says nothing any more: close it, and look for it anew. An emergency has another try, but not for ever."""
+    told, item = f"the card has not moved for {its.FIRST_SOUND_S} s", attempt.item
+    if item.is_emergency and item.crashes + 1 < MAX_CRASHES:
+        card.close_hanging(turn, told)
+        card.lost(turn, replace(attempt, item=replace(item, crashes=item.crashes + 1)))
+    else:
+        end(turn, attempt, Outcome("failed", Reason.SOUND_CARD, told))
+        card.close_hanging(turn, told)
 
 
 # Whose turn it is ---------------------------------------------------------------------------------------------------
@@ -142,7 +155,7 @@ def _lose_patience(turn: Turn, attempt: Attempt) -> None:
 def _choose(turn: Turn) -> None:
     """Let what has the next turn begin: on the air where it is free, else beside what sounds, to take over."""
     state, trusted_s = turn.state, turn.trusted_s
-    if trusted_s is None or not state.player_ready:
+    if trusted_s is None or not state.player_ready or state.card_fault:
         return
     item = prog.next_up(state.programme, turn.now.mono_s, trusted_s)
     if item is None:
@@ -291,19 +304,11 @@ def _release(turn: Turn) -> None:
             cue(turn, zone, Cue.RELEASED)
 
 
-def _close_card(turn: Turn) -> None:
-    state = turn.state
-    if not state.card_wanted or state.programme.current is not None or state.programme.coming is not None:
-        return
-    if not any(amplifier.mode in ENERGISED for amplifier in state.amplifiers.values()):
-        turn.do(do.CloseCard())
-        turn.state = replace(state, card_wanted=False, card_open=False, card_fault="")
-
-
 _RULES: Final = (
     _expire,
     _run_timers,
     _be_impatient,
+    card.wait,
     _choose,
     _hand_over,
     _decode,
@@ -311,5 +316,5 @@ _RULES: Final = (
     _sound,
     _police,
     _release,
-    _close_card,
+    card.close,
 )

@@ -158,6 +158,11 @@ class State:
     card_wanted: bool = False
     card_open: bool = False
     card_fault: str = ""
+    """Why the card is not to be had, empty while it is, or is not wanted."""
+    card_failed_s: float | None = None
+    """Since when; `card_losses` counts such times since they were told last, at `card_told_s`."""
+    card_losses: int = 0
+    card_told_s: float = float("-inf")
     player_ready: bool = False
     restored: bool = False
     announced: bool = False

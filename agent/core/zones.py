@@ -7,7 +7,7 @@ from agent.core import amplifier as amp
 from agent.core.amplifier import Cue, Switch
 from agent.core.items import Attempt, Item, Stage
 from agent.core.records import zones_of
-from agent.core.state import Turn
+from agent.core.state import State, Turn
 from agent.messages import effects as do
 
 WARM_MARGIN_S: Final = 0.3
@@ -39,6 +39,11 @@ def _cut(turn: Turn, zones: tuple[str, ...]) -> None:
     for zone in zones:
         if amp.takes(turn.state.amplifiers[zone], Cue.CUT):
             cue(turn, zone, Cue.CUT)
+
+
+def is_energised(state: State, zone: str) -> bool:
+    """Whether the zone's relay is closed."""
+    return state.amplifiers[zone].mode in amp.ENERGISED
 
 
 def is_resting(turn: Turn, zone: str) -> bool:

@@ -227,6 +227,13 @@ class Pole:
         """The connection breaks."""
         self.tell(ev.Disconnected(self._connection, "gone"))
 
+    def lose_the_card(self) -> None:
+        """It is gone: whatever sounds is over, and its news is what had sounded."""
+        for token in list(self._sounding):
+            heard_s = self._stop(token)
+            assert heard_s is not None
+            self._happen(ev.SoundEnded(token, False, self._loudness(heard_s)))
+
     def fail_the_relay(self) -> None:
         """No line can be switched any more, for now."""
         for zone in self.settings.zones:
@@ -381,6 +388,8 @@ class Pole:
             case do.SwitchRelay(on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
             case do.CloseCard():
+                for token in [each for each in self._sounding if not self._ends_later(each)]:
+                    del self._sounding[token]
                 assert not self.amplifier_on, "the card closes under a closed relay"
             case _:
                 pass
@@ -453,6 +462,11 @@ class Pole:
         heard_s = self._stop(token)
         if heard_s is not None:
             self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(heard_s)))
+
+    def _ends_later(self, token: int) -> bool:
+        """Whether the card will have a last word of it."""
+        last = ev.SoundEnded | ev.SoundHeld
+        return any(isinstance(each[2], last) and each[2].token == token for each in self._future)
 
     def _hold(self, token: int) -> None:
         heard_s = self._stop(token)

@@ -6,7 +6,6 @@ from agent.core.amplifier import AmplifierSettings
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Stop
-from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.words import Kind
 from tests.core.pole import (
@@ -269,21 +268,6 @@ def test_short_gaps_in_a_relay_that_mostly_sounds_are_borne() -> None:
     assert pole.records == []
 
 
-def test_a_card_that_hangs_while_it_sounds_ends_the_item_and_opens_the_relay() -> None:
-    pole = make_pole(Behaviour(sound_length_s=600.0, card_hangs=True, silence_s=None)).start().connect()
-    pole.order(play("a", FILE, OTHER_FILE, max_duration_s=600))
-    pole.run(2.0)
-    assert pole.amplifier_on
-    pole.run(8.0)
-    assert not pole.amplifier_on
-    assert [(each.result, each.reason) for each in pole.records] == [("failed", Reason.SOUND_CARD)]
-    pole.behaviour.card_s = None
-    pole.order(play("b"))
-    pole.run(10.0)
-    assert [(each.item, each.reason) for each in pole.records][1:] == [("b", Reason.SOUND_CARD)]
-    assert [on for _, on in pole.relay()] == [True, False], "no relay closes on a card that hangs"
-
-
 def test_a_relay_is_cut_at_its_maximum_duration() -> None:
     pole = make_pole(Behaviour(sound_length_s=600.0)).start().connect()
     pole.order(play("radio", RELAY, max_duration_s=30))
@@ -342,30 +326,6 @@ def test_nothing_sounds_after_not_after() -> None:
         ("b", "missed", Reason.NOT_AFTER),
     }
     assert pole.relay()[-1][0] == pytest.approx(1_010.0, abs=0.1)
-
-
-def test_a_card_that_is_missing_fails_the_item_and_never_closes_the_relay() -> None:
-    pole = make_pole(Behaviour(card_s=None)).start().connect()
-    pole.order(play())
-    pole.tell(ev.CardFailed("no such card"))
-    pole.run(10.0)
-    (record,) = pole.records
-    assert (record.result, record.reason, record.detail) == ("failed", Reason.SOUND_CARD, "no such card")
-    assert pole.relay() == []
-
-
-def test_a_card_lost_while_sounding_ends_the_item() -> None:
-    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
-    pole.order(play())
-    pole.run(5.0)
-    current = pole.state.programme.current
-    assert current is not None
-    pole.tell(ev.CardFailed("unplugged"))
-    pole.tell(ev.SoundEnded(current.token, False, Loudness(96_000, -20.0, -3.0, 0)))
-    pole.run(10.0)
-    (record,) = pole.records
-    assert (record.result, record.reason, record.played_s) == ("failed", Reason.SOUND_CARD, 2.0)
-    assert not pole.amplifier_on
 
 
 def test_a_relay_that_cannot_be_switched_ends_the_item_and_recovers() -> None:

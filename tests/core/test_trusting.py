@@ -41,6 +41,7 @@ def told(pole: Pole) -> object:
 
 def test_it_is_stored_with_its_outcome_then_acknowledged_then_in_force() -> None:
     pole = started(Behaviour(synchronised=False))
+    pole.run(1.0)  # it has looked at its sound card
     two = trust(2, CHAIR)
     since = len(pole.history)
     pole.hear(to(two))
