@@ -3,6 +3,10 @@
 Any thread logs; `logging` itself lets one in at a time. journald writes to the same SD card as everybody: while that
 hangs it reads nothing, and a line that waited for it would take the loop along, and the relay with it. So lines that it
 does not take at once are dropped, and counted.
+
+Libraries write to stderr as they like: a spoilt MP3 file makes libmpg123 complain forty times a second, and journald
+would hold our own lines back for it. So its stream is ours alone, and what others write comes through a pipe and the
+thread `stderr`, as lines of the same kind.
 """
 
 import logging
@@ -10,6 +14,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -30,20 +35,46 @@ MAX_LINE_CHARACTERS: Final = 500
 MAX_UNSENT_BYTES: Final = 64 * 1024
 """Kept for a journal that is slow; beyond it lines are dropped."""
 
+PIPE_BYTES: Final = 65_536
+
 _STDERR: Final = 2
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-fA-F]{8,}\b|\b[A-Za-z0-9_-]{16,}|\d+")
 
+_log = logging.getLogger(__name__)
 
-def log_to_stderr() -> None:
-    """One line a state change: to journald if stderr is its, with the time to whoever else reads it."""
+
+def log_to_stderr() -> int:
+    """One line a state change: to journald if stderr is its, with the time to whoever else reads it.
+
+    Returns:
+        The descriptor for a last word, which neither waits for a thread nor is moderated.
+    """
     handler: logging.Handler
+    last_word = _STDERR
     if _is_journal(os.environ):
-        handler = JournalHandler(socket.socket(fileno=os.dup(_STDERR)), time.monotonic)
+        stream = socket.socket(fileno=os.dup(_STDERR))
+        handler, last_word = JournalHandler(stream, time.monotonic), stream.fileno()
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        os.dup2(writing, _STDERR)
+        os.close(writing)
+        threading.Thread(target=_pass_on, args=(reading,), name="stderr", daemon=True).start()
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
+    return last_word
+
+
+def _pass_on(reading: int) -> None:
+    """Log what libraries write, line by line, however long and odd; on the thread `stderr`."""
+    rest = b""
+    while data := os.read(reading, PIPE_BYTES):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if text := line.decode("utf-8", "replace").strip():
+                _log.warning("stderr: %s", text)
+        rest = rest[:MAX_LINE_CHARACTERS]
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:

@@ -72,9 +72,9 @@ def _name_thread(_: FrameType, __: str, ___: object) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
-def tell_of_crashes() -> None:
-    """Where each thread was, on stderr, if the process dies of SIGSEGV, or of the watchdog's SIGABRT."""
-    faulthandler.enable(all_threads=True)
+def tell_of_crashes(descriptor: int) -> None:
+    """Where each thread was, on this descriptor, if the process dies of SIGSEGV, or of the watchdog's SIGABRT."""
+    faulthandler.enable(descriptor, all_threads=True)
 
 
 def end_within(wait_s: float, code: int) -> None:

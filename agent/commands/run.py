@@ -56,8 +56,7 @@ def arguments(_: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Whatever the loop ends with. Raises ConfigError, CommandError, OSError where it cannot begin."""
-    log_to_stderr()
-    tell_of_crashes()
+    tell_of_crashes(log_to_stderr())
     name_threads()
     restarts = Restarts(unit_folder())
     _wait_for_turn(restarts)
