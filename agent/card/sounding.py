@@ -122,8 +122,8 @@ class Sounding:
 
     @property
     def complete(self) -> bool:
-        """Everything the source had was taken."""
-        return not self._parting and not self.rest and self.lane.exhausted() and not self.lane.gone
+        """Everything the source had was taken, be it as a fade."""
+        return not self.rest and self.lane.exhausted() and not self.lane.gone
 
     def available(self) -> int:
         """Samples that can be taken now."""
