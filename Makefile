@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom install clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom deb clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,8 +61,9 @@ sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
 	@scripts/setup test
 	@$(PYTHON) -m release.sbom build/sbom.cdx.json
 
-install: ## on a Raspberry Pi, as root: /opt/loa, /etc/loa, user, unit
-	@scripts/install
+deb: ## the Debian packages for a Raspberry Pi and for the office: build/loa-agent_*.deb, build/loa-control_*.deb
+	@scripts/setup deb
+	@scripts/deb
 
 clean: ## the environment and every cache
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
