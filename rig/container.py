@@ -103,10 +103,7 @@ class Container:
         self._nspawn.send_signal(number)
         self._nspawn.wait(BOOT_WAIT_S)
         self._nspawn = None
-        for at in _own_cgroups(self._name).split():
-            for folder, _, _ in os.walk(at, topdown=False):
-                with suppress(OSError):
-                    Path(folder).rmdir()
+        wait_until(lambda: _gone(_own_cgroups(self._name)), what="the end of the container's processes")
 
     @property
     def running(self) -> bool:
@@ -193,6 +190,15 @@ def _own_cgroups(name: str) -> str:
     """Where its processes go: one place on a machine with the unified hierarchy alone, two on one that has both."""
     roots = (CGROUPS,) if (CGROUPS / "cgroup.procs").exists() else (CGROUPS / "unified", CGROUPS / "systemd")
     return " ".join(str(root / name) for root in roots if root.exists())
+
+
+def _gone(cgroups: str) -> bool:
+    """Remove them, which works once no process is left in them."""
+    for at in cgroups.split():
+        for folder, _, _ in os.walk(at, topdown=False):
+            with suppress(OSError):
+                Path(folder).rmdir()
+    return not any(Path(at).exists() for at in cgroups.split())
 
 
 def _must(*command: str) -> None:

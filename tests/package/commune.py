@@ -34,6 +34,8 @@ SERVICES = {
         Environment=PULSE_SERVER=unix:{SOUND_SOCKET}
         StandardInput=file:/dev/zero
         ExecStart=pacat --raw --format=s16le --rate={RATE_HZ} --channels=1 --latency-msec=20 -d village
+        [Install]
+        WantedBy=multi-user.target
         """,
     "village-ear": f"""
         [Unit]
@@ -110,7 +112,7 @@ def found_commune(machine: Container, broker_files: Path) -> None:
     machine.write("/etc/asound.conf", ALSA)
     for name, text in SERVICES.items():
         machine.write(f"/etc/systemd/system/{name}.service", dedented(text))
-    shell(machine, "systemctl daemon-reload", "systemctl enable --quiet mosquitto", "systemctl restart mosquitto")
+    shell(machine, "systemctl daemon-reload", "systemctl enable --quiet mosquitto village-awake")
 
 
 def configure(machine: Container) -> None:
