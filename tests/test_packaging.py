@@ -19,6 +19,8 @@ NAMES = {"pyyaml": "python3-yaml", "tzdata": "tzdata"}
 """Where Debian's name is not python3- and PyPI's."""
 MODULES = {"paho": "python3-paho-mqtt", "audioop": "python3-audioop-lts", "vlc": "python3-python-vlc"}
 """Where it is not python3- and the module's."""
+RECOMMENDED = {"python3-lgpio"}
+"""Compiled, and Raspberry Pi's alone; a node with a simulated relay needs none."""
 NOT_THEIRS = {"", "agent", "control", "_typeshed"} | (sys.stdlib_module_names - {"audioop"})
 
 
@@ -32,10 +34,10 @@ def changelog() -> tuple[str, int]:
     return head[1], int(parsedate_to_datetime(foot[1]).timestamp())
 
 
-def depends(package: str) -> dict[str, str]:
+def depends(package: str, how: str = "Depends") -> dict[str, str]:
     """What a package depends on, and the lowest version of it, if one is named."""
     text = (DEBIAN / "control").read_text()
-    (paragraph,) = re.findall(rf"^Package: {package}$.*?^Depends: (.*?)^\w", text, re.DOTALL | re.MULTILINE)
+    (paragraph,) = re.findall(rf"^Package: {package}$.*?^{how}: (.*?)^\w", text, re.DOTALL | re.MULTILINE)
     found: dict[str, str] = {}
     for each in paragraph.split(","):
         name, _, bound = each.strip().partition(" ")
@@ -105,7 +107,8 @@ def imported(*packages: str) -> set[str]:
 
 def test_each_package_depends_on_what_it_imports() -> None:
     node = imported("agent")
-    assert node - {f"python3-{name}" for name in vendored()} <= depends("loa-agent").keys()
+    assert node - RECOMMENDED - {f"python3-{name}" for name in vendored()} <= depends("loa-agent").keys()
+    assert depends("loa-agent", "Recommends").keys() >= RECOMMENDED
     assert imported("control", "agent/messages") <= depends("loa-control").keys()
 
 
