@@ -48,7 +48,7 @@ class Container:
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         lower = ":".join(str(layer) for layer in self._layers)
-        options = f"lowerdir={lower},upperdir={self.upper},workdir={self._folder / 'work'}"
+        options = f"redirect_dir=on,lowerdir={lower},upperdir={self.upper},workdir={self._folder / 'work'}"
         _must("mount", "-t", "overlay", "overlay", "-o", options, str(self.root))
         return self
 
@@ -58,11 +58,11 @@ class Container:
 
     # Power -----------------------------------------------------------------------------------------------------------
 
-    def boot(self) -> None:
+    def boot(self, *, failing: tuple[str, ...] = ()) -> None:
         """Switch on; return once systemd has started all it was to start.
 
         Raises:
-            ContainerError: it does not come up, or a unit has failed.
+            ContainerError: it does not come up, or other units have failed than those that should.
         """
         command = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self._name}", "--boot"]
         command += ["--register=no", "--keep-unit", "--private-network", "--console=pipe", "--link-journal=no"]
@@ -79,10 +79,10 @@ class Container:
             )
         wait_until(lambda: self._leader() != 0 or not self.running, what="the container's init", timeout_s=BOOT_WAIT_S)
         wait_until(self._listens, what="the container's systemd", timeout_s=BOOT_WAIT_S)
-        state = self.try_to("systemctl", "is-system-running", "--wait").stdout.strip()
-        if state != "running":
-            failed = self.try_to("systemctl", "--failed", "--no-legend", "--plain").stdout
-            raise ContainerError(f"the container is {state or 'gone'}: {failed or self.console()[-1_000:]}")
+        self.try_to("systemctl", "is-system-running", "--wait")
+        listed = self.run("systemctl", "--failed", "--no-legend", "--plain").splitlines()
+        if [line.split()[0] for line in listed] != list(failing):
+            raise ContainerError(f"failed units: {listed or 'none'}; {self.journal('--priority=warning')[-2_000:]}")
 
     def cut(self) -> None:
         """The power is gone: no process of it sees another instruction. May be called again."""

@@ -59,7 +59,7 @@ def completed(written: Path, *words: str) -> list[str]:
     ("words", "offered"),
     [
         (("loa-agent", "am"), ["amp-off"]),
-        (("loa-agent", "run", "--"), ["--config"]),
+        (("loa-agent", "run", "--conf"), ["--config"]),
         (("loactl", "tr"), ["trust"]),
         (("loactl", "trust", "re"), ["retire", "revoke"]),
         (("loactl", "--x", "trust", "sign", "--sig"), ["--signing-key"]),
