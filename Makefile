@@ -1,12 +1,12 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom install clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom deb package-test clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole system on this machine: broker, node, one signed broadcast, live table (ONCE=1: end after the broadcast)
 	@scripts/setup run
@@ -17,7 +17,7 @@ test: ## every test, on real broker, libVLC, sound server; those that listen one
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
-	$(PYTHON) -m pytest -m "not alone" --numprocesses auto --dist loadfile
+	$(PYTHON) -m pytest -m "not alone and not package" --numprocesses auto --dist loadfile
 	$(PYTHON) -m pytest -m alone
 endif
 
@@ -61,8 +61,13 @@ sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
 	@scripts/setup test
 	@$(PYTHON) -m release.sbom build/sbom.cdx.json
 
-install: ## on a Raspberry Pi, as root: /opt/loa, /etc/loa, user, unit
-	@scripts/install
+deb: ## the Debian packages for a Raspberry Pi and for the office: build/loa-agent_*.deb, build/loa-control_*.deb
+	@scripts/setup deb
+	@scripts/deb
+
+package-test: deb ## the packages on a Debian 13 with a systemd of its own, as root: installed, heard, upgraded, purged
+	@scripts/setup package
+	$(PYTHON) -m pytest -m package
 
 clean: ## the environment and every cache
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

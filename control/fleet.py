@@ -64,6 +64,7 @@ class Node:
     forged: int = 0
     unreadable: int = 0
     alarm: str = ""
+    rolled_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def _after_state(node: Node, state: State) -> Node:
         node = replace(node, clock=state.clock.trusted, evidence=state.clock.evidence[:MAX_WORD])
     if not isinstance(state.public, str):
         return node
+    node = replace(node, rolled_back=state.rolled_back[:MAX_WORD] if isinstance(state.rolled_back, str) else "")
     if not node.public:
         return replace(node, public=state.public)
     # The first key holds: whoever shows another is an alarm, not an update.

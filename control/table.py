@@ -72,6 +72,7 @@ SIGNS = (
     Sign(2, lambda node, _: node.alarm, lambda node: plain(node.alarm)),
     Sign(2, lambda node, _: node.faults, lambda node: " and ".join(f"{fault} fails" for fault in node.faults)),
     Sign(2, _is_frozen, lambda _: "no signed status"),
+    Sign(2, lambda node, _: node.rolled_back, lambda node: f"{plain(node.rolled_back)} taken back"),
     Sign(3, lambda node, _: node.online is False, lambda _: "offline"),
     Sign(3, _is_silent, lambda _: "silent"),
     Sign(4, lambda node, _: node.key is KeyState.UNKNOWN, lambda _: "key not enrolled"),

@@ -48,6 +48,9 @@ ALONE = (
 )
 """Where sound is listened to as it comes, or a process has a second to start in: whatever runs beside takes from it."""
 
+PACKAGE = ("tests/package/",)
+"""Where the packages that `make deb` has built are installed: as root, and by `make package-test` alone."""
+
 MADE_AGAIN = "made again"
 again: list[str] = []
 machine_key = pytest.StashKey[Machine]()
@@ -56,6 +59,7 @@ machine_key = pytest.StashKey[Machine]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: real parts on the other side; made again where the machine stood still")
     config.addinivalue_line("markers", "alone: nothing runs beside it")
+    config.addinivalue_line("markers", "package: installs the Debian packages on a machine with a systemd of its own")
     # A shell starts what it puts in the background deaf to SIGINT, and every process of ours would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,6 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real)
         if item.nodeid.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
+        if item.nodeid.startswith(PACKAGE):
+            item.add_marker(pytest.mark.package)
 
 
 def watched(config: pytest.Config) -> Machine:

@@ -35,6 +35,7 @@ from agent.messages.rules import NO_RULES
 from agent.player import Player
 from agent.process import end_now, end_within, name_threads, post_deaths, post_signals, tell_of_crashes
 from agent.restarts import Restarts
+from agent.rollback import failed_version
 from agent.security import NodeKey, TrustError, TrustStore
 from agent.sound_card import SoundCard
 from agent.speech import Synthesiser
@@ -205,4 +206,5 @@ def _node_settings(config: Config, key: NodeKey) -> node.NodeSettings:
         zone=ZoneInfo(config.timezone),
         rules=config.policy.rules if config.policy else NO_RULES,
         start_offset_ms=config.audio.start_offset_ms,
+        rolled_back=failed_version(),
     )

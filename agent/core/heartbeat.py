@@ -54,6 +54,7 @@ def publish_state(turn: Turn, *, online: bool = True) -> None:
         clock=clock_seen(state),
         trust_version=state.trust.document.version,
         key_ends=_key_ends(turn),
+        rolled_back=settings.rolled_back or UNSET,
     )
     turn.do(PublishState(encode(document)))
 

@@ -51,6 +51,8 @@ class NodeSettings:
     """The configuration's own policy."""
     start_offset_ms: int = 0
     """How much later than the common instant this node starts: sound takes 3 ms a metre to the next pole."""
+    rolled_back: str = ""
+    """The version of the agent that did not get ready, if the last upgrade was taken back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     clock: ClockSeen | UnsetType = UNSET
     trust_version: int | UnsetType = UNSET
     key_ends: str | UnsetType = UNSET
+    rolled_back: str | UnsetType = UNSET
+    """The version of the agent that did not get ready, so that the one before it came back."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,12 +9,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from agent.messages.memory import Memory
 from agent.storage.memory import read_memory
+from agent.storage.migration import NoWayBackError, migrate
 from agent.storage.second_copy import SecondCopy
 
 MAX_SET_ASIDE = 3
@@ -81,6 +83,12 @@ MIGRATIONS = (
 
 A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
 
+WAYS_BACK: Mapping[int, str] = {}
+"""From version N to N - 1, for an older agent that finds the database: `FIRST_WAY_BACK` and all after it have one."""
+
+FIRST_WAY_BACK = 8
+"""No package had a lower version than 7: nobody goes back behind it."""
+
 _GONE = "the store was gone"
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -101,7 +109,7 @@ def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
     One that was lost begins with what the second copy has of it.
 
     Raises:
-        StoreError: it comes from a newer version.
+        StoreError: it comes from a newer version, and does not say how to undo what that one did.
         sqlite3.Error, OSError: it cannot be opened.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,9 +205,12 @@ def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
     try:
         _set_up(database)
         _check(database, "integrity_check" if suspicions else "quick_check")
-        _migrate(database)
+        migrate(database, MIGRATIONS, WAYS_BACK)
         memory = read_memory(database)
         _fsync_folder(path.parent)
+    except NoWayBackError as error:
+        database.close()
+        raise StoreError(str(error)) from None
     except BaseException as error:
         database.close()
         if is_unreadable(error):
@@ -221,14 +232,6 @@ def _check(database: sqlite3.Connection, how: str) -> None:
     (verdict,) = database.execute(f"PRAGMA {how}(1)").fetchone()
     if verdict != "ok":
         raise _UnreadableError(verdict)
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StoreError(f"its version {version} is newer than this agent's {len(MIGRATIONS)}")
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        database.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
 
 
 def _set_aside(path: Path) -> Path:

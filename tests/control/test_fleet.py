@@ -225,6 +225,15 @@ def test_keys_that_end_soon_are_told_until_they_are_renewed() -> None:
     assert words(the_node(after(("state", state(NODE, public=public_of(KEY))), fleet=fleet))) == ()
 
 
+def test_an_upgrade_that_was_taken_back_is_shown_until_the_node_no_longer_says_it() -> None:
+    public = public_of(KEY)
+    fleet = after(("state", state(NODE, public=public, rolled_back="0.2.0" + "\x1b" * 200)))
+    assert words(the_node(fleet))[0].startswith("0.2.0")
+    assert words(the_node(fleet))[0].endswith(" taken back")
+    assert len(words(the_node(fleet))[0]) < 80
+    assert words(the_node(after(("state", state(NODE, public=public)), fleet=fleet))) == ()
+
+
 def test_the_table_shows_trouble_first_and_no_more_rows_than_fit() -> None:
     fleet = after(("state", state(NODE, public=public_of(new_key()))))
     for number in range(20):

@@ -1,0 +1,73 @@
+"""Installed without a network, configured, heard, and purged without a trace."""
+
+from pathlib import Path
+
+from rig.container import Container
+from tests.package import commune
+from tests.package.commune import shell
+from tests.package.conftest import Boot, install
+
+MAX_EXPOSURE_TENTHS = 15
+
+
+def test_an_installed_node_is_silent_until_it_is_configured(boot: Boot, with_packages: list[Path]) -> None:
+    machine = boot(with_packages)
+    assert machine.run("systemctl", "is-enabled", "loa-agent", "loa-first-boot").split() == ["enabled", "enabled"]
+    assert machine.try_to("systemctl", "is-active", "loa-agent").stdout.strip() == "inactive"
+    assert shell(machine, "stat -c '%U:%G %a' /etc/loa /var/cache/loa").split("\n")[:2] == [
+        "root:loa 750",
+        "root:root 755",
+    ]
+    assert {"audio", "gpio"} < set(machine.run("id", "-nG", "loa").split())
+
+
+def test_debian_has_nothing_to_say_against_the_units(boot: Boot, with_packages: list[Path]) -> None:
+    machine = boot(with_packages)
+    units = [f"/usr/lib/systemd/system/loa-{name}.service" for name in ("agent", "first-boot", "rollback")]
+    assert machine.try_to("systemd-analyze", "verify", *units).stderr == ""
+    security = ["systemd-analyze", "security", "--no-pager", f"--threshold={MAX_EXPOSURE_TENTHS}", "loa-agent.service"]
+    machine.run(*security)
+    assert machine.run("man", "--where", "loa-agent", "loactl").count("\n") == 2
+
+
+def test_a_signed_broadcast_is_heard(pole: Container) -> None:
+    commune.listen(pole)
+    commune.broadcast(pole, "play", "--title", "Chuông", "--builtin", "tone", "--max-duration", "3s")
+    assert 2.9 < commune.seconds_heard(pole) < 3.2
+    pole.wait(lambda: commune.relay(pole)[-1] == "off", what="the relay's end")
+    assert commune.relay(pole) == ["off", "on", "off"]
+
+
+def test_a_text_is_spoken_within_the_sandbox(pole: Container) -> None:
+    commune.listen(pole)
+    commune.broadcast(pole, "say", "Xin chào bà con.")
+    assert commune.seconds_heard(pole) > 0.5
+    assert "own priority" not in pole.journal("--unit=loa-agent")
+
+
+def test_a_node_that_hangs_is_ended_and_comes_back(pole: Container) -> None:
+    first = commune.main_pid(pole)
+    pole.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "loa-agent")
+    pole.wait(lambda: commune.main_pid(pole) not in {first, "0"}, what="another process")
+    pole.wait(lambda: commune.state(pole)["online"], what="the link")
+    assert "amplifier off" in pole.journal("--unit=loa-agent")
+
+
+def everything(machine: Container) -> set[str]:
+    """Every file, user and group there is, but for what keeps account of the system itself."""
+    kept_by_others = r"^/(proc|sys|dev|run|tmp|root|var/(log|tmp|lib/(dpkg|systemd|apt)|cache/(apt|ldconfig|man)))/"
+    files = shell(machine, f"find / -xdev -mindepth 1 | grep -vE '{kept_by_others}' | grep -v __pycache__")
+    names = shell(machine, "cut -d: -f1 /etc/passwd | sed 's/^/user /'", "cut -d: -f1 /etc/group | sed 's/^/group /'")
+    return {*files.splitlines(), *names.splitlines()}
+
+
+def test_nothing_is_left_after_a_purge(boot: Boot, debian: Path, packages: dict[str, Path]) -> None:
+    machine = boot([debian])
+    before = everything(machine)
+    install(machine, *packages.values())
+    machine.write("/etc/loa/node.yaml", "no: configuration\n")
+    shell(machine, "systemctl start loa-agent || true", "test -d /var/lib/loa", "systemctl stop loa-agent")
+    shell(machine, "dpkg --purge loa-agent loa-control")
+    left = everything(machine) - before
+    assert left == {"group gpio"}  # the system's own on a Raspberry Pi
+    assert machine.try_to("systemctl", "status", "loa-agent").returncode == 4  # no such unit
