@@ -1,12 +1,12 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom install clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz sbom install clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole system on this machine: broker, node, one signed broadcast, live table (ONCE=1: end after the broadcast)
 	@scripts/setup run
@@ -50,6 +50,10 @@ soak-plays: # so many short items through one node
 soak-relay: # one relay for so many seconds
 	@scripts/setup test
 	$(PYTHON) -m rig.soak relay --seconds $(or $(RELAY_S),7200)
+
+vm-test: ## the service on an emulated Debian machine: kernel's GPIO, ALSA, watchdog, no clock; as root (docs/virtual-machine.md)
+	@scripts/setup vm
+	$(PYTHON) -m pytest -o timeout=1800 -rA --durations=0 $(or $(ARGS),tests/vm)
 
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz
