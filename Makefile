@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay fuzz sbom deb package-test clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz sbom deb package-test clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,6 +52,10 @@ soak-plays: # so many short items through one node
 soak-relay: # one relay for so many seconds
 	@scripts/setup test
 	$(PYTHON) -m rig.soak relay --seconds $(or $(RELAY_S),7200)
+
+vm-test: ## the service on an emulated Debian machine: kernel's GPIO, ALSA, watchdog, no clock; as root (docs/virtual-machine.md)
+	@scripts/setup vm
+	$(PYTHON) -m pytest -o timeout=1800 -rA --durations=0 $(or $(ARGS),tests/vm)
 
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz

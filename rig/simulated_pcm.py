@@ -40,6 +40,8 @@ class SimulatedPcm(Pcm):
         self.refused = 0
         self.looks = 0
         self.stuck = False
+        self.late_writes = 0
+        """So many writes to the running card come when it has sounded all that it had: the machine is slow."""
         self._rate = 1 + ppm / 1e6
         self._jitter = jitter
         self._began_s = 1_000.0
@@ -74,6 +76,9 @@ class SimulatedPcm(Pcm):
 
     def write(self, samples: bytes) -> int:
         """As the contract says."""
+        if self._running and self.late_writes:
+            self.late_writes -= 1
+            self._fail(errno.EPIPE)
         room = self.buffer_samples - len(self._buffer) // 2
         taken = min(room, len(samples) // 2)
         self._buffer += samples[: taken * 2]

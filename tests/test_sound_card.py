@@ -264,6 +264,31 @@ def test_an_underrun_is_counted_and_nothing_is_lost(bench: Bench) -> None:
     assert bench.heard() == pcm
 
 
+def test_a_machine_too_slow_to_fill_a_card_that_has_started_again_loses_neither_the_card_nor_a_sample(
+    bench: Bench,
+) -> None:
+    bench.opened()
+    pcm = bench.play_and_hold()
+    bench.lane.end()
+    bench.pcm.faults.put(errno.EPIPE)
+    bench.pcm.late_writes = 5
+    bench.pcm.release()
+    ended = bench.inbox.expect(SoundEnded)
+    assert (ended.complete, ended.loudness.samples) == (True, 48_000)
+    assert bench.heard() == pcm
+    assert (bench.pcm.late_writes, bench.pcm.opened) == (0, 1)
+
+
+def test_a_card_that_is_dry_for_ever_is_lost(bench: Bench) -> None:
+    bench.opened()
+    bench.play_and_hold()
+    bench.pcm.faults.put(errno.EPIPE)
+    bench.pcm.late_writes = FOR_EVER
+    bench.pcm.release()
+    assert not bench.inbox.skip_to(SoundEnded).complete
+    assert "no samples" in bench.inbox.expect(CardFailed).detail
+
+
 def test_an_underrun_in_silence_is_nobodys(bench: Bench) -> None:
     bench.opened()
     bench.pcm.faults.put(errno.EPIPE)

@@ -47,6 +47,7 @@ class Playout:
         self._clock = CardClock()
         self._corrector = Corrector()
         self._advance_due_s = 0.0
+        self._dry_turns = 0
 
     # Orders. Those that throw away what the card holds raise AlsaError.
 
@@ -150,7 +151,7 @@ class Playout:
         """Look at the open card, tell what has happened, and fill it. Raises AlsaError.
 
         Returns:
-            How many turns in a row the card has not moved.
+            How many turns in a row the card has not moved, or has been dry again before it was filled.
         """
         writer = self._writer
         if not writer:
@@ -159,9 +160,21 @@ class Playout:
             self._look(writer)
             self._fill(writer)
         except UnderrunError:
+            return self._refill(writer)
+        self._dry_turns = 0
+        return writer.still_turns
+
+    def _refill(self, writer: Writer) -> int:
+        """After an underrun. The card starts on the first 20 ms: where the machine is slow it is dry again at once."""
+        try:
             self._recover(writer)
             self._fill(writer)
-        return writer.still_turns
+        except UnderrunError:
+            self._recover(writer)
+            self._dry_turns += 1
+        else:
+            self._dry_turns = 0
+        return self._dry_turns
 
     def _look(self, writer: Writer) -> None:
         writer.look()
