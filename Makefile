@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak fuzz sbom install clean
+.PHONY: help run test check bench soak fuzz docs sbom install clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,6 +39,10 @@ soak: ## lives that end by SIGKILL and by power cuts, some hundreds, as root (KI
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz
 	@$(PYTHON) -m fuzz $(TARGETS) $(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+docs: ## the documentation as a site, links checked: build/site
+	@scripts/setup test
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
 	@scripts/setup test
