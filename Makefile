@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz sbom deb package-test clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz docs sbom deb package-test clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,6 +60,10 @@ vm-test: ## the service on an emulated Debian machine: kernel's GPIO, ALSA, watc
 fuzz: ## bend what strangers send, coverage-guided (RUNS=100000 in all, SECONDS_EACH=1800 a target, TARGETS="envelope ...")
 	@scripts/setup fuzz
 	@$(PYTHON) -m fuzz $(TARGETS) $(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+docs: ## the documentation as a site, links checked: build/site
+	@scripts/setup test
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
 	@scripts/setup test

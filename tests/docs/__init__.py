@@ -1,0 +1,1 @@
+"""Pages, pictures and commands of the documentation, held to the code."""
