@@ -84,12 +84,17 @@ class Disk:
         run("mount", "-o", "loop,commit=1", str(self._image), str(self.folder))
 
     def _unmount(self, *, lazily: bool = False) -> None:
+        """And wait until the file system is no more: a namespace that has just begun has a copy of the mount."""
         deadline = time.monotonic() + BUSY_S
         command = ["umount", *(["--lazy"] if lazily else []), str(self.folder)]
         while subprocess.run(command, capture_output=True, check=False).returncode:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.folder} is still in use")
             time.sleep(0.05)
+        while not lazily and run("losetup", "--associated", str(self._image)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.folder} is still mounted in another namespace")
+            time.sleep(0.01)
 
 
 class SmallDisk:
