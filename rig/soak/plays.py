@@ -68,7 +68,7 @@ class _Run:
         """Let so many orders be remembered; what is held from time to time."""
         held: list[Resources] = []
         until = len(self.given) + orders
-        while len(self.given) < until and not self.tally.wrong:
+        while len(self.given) < until and len(self.tally.wrong) <= TOLERATED:
             self._order(self.wishes.settings(min(FILL_AT_ONCE, until - len(self.given))))
             held.append(self._held())
         return held
