@@ -15,10 +15,12 @@ Invariants:
 """
 
 import logging
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -28,11 +30,11 @@ from agent.messages.events import CommitFailed, Committed, Event, OutboxRead, Re
 from agent.messages.memory import Memory
 from agent.storage.database import (
     StoreError,
-    is_read_only,
     is_unreadable,
     open_and_read,
     read_only,
     suspect,
+    takes_nothing,
     trust_again,
 )
 from agent.storage.ledger import NOT_STORABLE, Ledger
@@ -43,6 +45,9 @@ __all__ = ["Bounds", "Store", "StoreError"]
 
 CLOSE_WAIT_S = 6.0
 """Longest wait for what is queued at `close`: one slow fsync of an SD card, and below systemd's 10 s watchdog."""
+PROBE_EVERY_S = 60.0
+PROBE_BYTES = 256 * 1024
+"""What a disk that took nothing must take before it is believed: a transaction and its log need less."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +71,8 @@ class _Close:
 class Store:
     """The node's durable memory in the SQLite file `path`; answers go to `post`.
 
-    From a disk that takes nothing it is read into `scratch` (None: refused); then every commit fails.
+    From a disk that takes nothing it is read into `scratch` (None: refused); then every commit fails, until the disk
+    takes something again: the process ends, and the next one has its memory.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Store:
         self._path = path
         self._scratch = scratch
         self._takes_nothing = ""
+        self._probe_at_s = 0.0
         self._copy = SecondCopy(path)
         self._post = post
         self._bounds = bounds or Bounds()
@@ -112,9 +119,9 @@ class Store:
         try:
             return open_and_read(self._path)
         except (sqlite3.Error, OSError) as error:
-            if self._scratch is None or not is_read_only(error):
+            if self._scratch is None or not takes_nothing(error):
                 raise
-        database, memory = read_only(self._path, self._scratch)
+            database, memory = read_only(self._path, self._scratch, error)
         self._takes_nothing = memory.fault
         return database, memory
 
@@ -176,8 +183,7 @@ class Store:
 
     def _store(self, commits: list[_Commit], ledger: Ledger) -> None:
         if self._takes_nothing:
-            for commit in commits:
-                self._post(CommitFailed(commit.token, self._takes_nothing))
+            self._refuse(commits)
             return
         sums = ledger.outbox.sums
         try:
@@ -197,6 +203,31 @@ class Store:
             self._post(ReportsAddedUp(gone, ledger.outbox.sums))
         for commit in commits:
             self._post(Committed(commit.token))
+
+    def _refuse(self, commits: list[_Commit]) -> None:
+        if commits:
+            self._probe()
+        for commit in commits:
+            self._post(CommitFailed(commit.token, self._takes_nothing))
+
+    def _probe(self) -> None:
+        """Raises StoreError: the disk takes something again."""
+        now_s = time.monotonic()
+        if now_s < self._probe_at_s:
+            return
+        self._probe_at_s = now_s + PROBE_EVERY_S
+        probe = self._path.with_name("probe")
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(PROBE_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            return
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+        raise StoreError(f"{self._path.parent} takes something again: the agent begins anew with its memory")
 
     def _read(self, order: _ReadOutbox, ledger: Ledger) -> None:
         try:

@@ -1,6 +1,7 @@
 """The store, on real SQLite files: what is committed stays, through kill -9, damage and a full outbox."""
 
 import contextlib
+import hashlib
 import sqlite3
 import stat
 import subprocess
@@ -428,6 +429,37 @@ def test_a_second_copy_that_is_damaged_as_well_is_none(path: Path, spoil: Callab
     spoil(path.with_name("lasting.json"))
     with opened(path) as held:
         assert replace(held.memory, fault="") == EMPTY
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [(b"1790000000", b"9790000000"), (b'"clerk"', b'"clark"'), (b'"volume_percent"', b'"volume_parcent"')],
+)
+def test_a_second_copy_of_which_one_letter_is_altered_is_none(path: Path, what: bytes, instead: bytes) -> None:
+    """It would be read all the same: a floor far ahead refuses every order."""
+    with opened(path) as held:
+        held.commit(1, *LASTING)
+    with opened(path):  # the floor rides along where the file is written for another reason
+        pass
+    not_a_database(path)
+    copy = path.with_name("lasting.json")
+    assert what in copy.read_bytes()
+    copy.write_bytes(copy.read_bytes().replace(what, instead))
+    with opened(path) as held:
+        assert replace(held.memory, fault="") == EMPTY
+        assert "beginning empty" in held.memory.fault
+
+
+def test_a_second_copy_that_contradicts_itself_is_none_and_keeps_nobody_from_beginning(path: Path) -> None:
+    with opened(path) as held:
+        held.commit(1, *LASTING)
+    not_a_database(path)
+    copy = path.with_name("lasting.json")
+    body = copy.read_bytes().partition(b"\n")[2].replace(b'[["clerk"', b'[["clerk","other"],["clerk"')
+    copy.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    with opened(path) as held:
+        assert replace(held.memory, fault="") == EMPTY
+        assert held.commit(2, *LASTING) == Committed(2)
 
 
 def test_a_database_that_turns_out_damaged_in_use_is_set_aside_at_the_next_start(path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.messages.memory import Memory
 from agent.storage.memory import read_memory
 from agent.storage.migration import NoWayBackError, migrate
-from agent.storage.second_copy import SecondCopy
+from agent.storage.second_copy import SecondCopy, fsync_folder
 
 MAX_SET_ASIDE = 3
 """Unreadable databases kept for a technician: a card that fails again and again must not fill up with them."""
@@ -90,6 +90,8 @@ FIRST_WAY_BACK = 8
 """No package had a lower version than 7: nobody goes back behind it."""
 
 _GONE = "the store was gone"
+_DISK_FAILS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_DISK_SAYS_NO = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _log = logging.getLogger(__name__)
@@ -126,27 +128,28 @@ def open_and_read(path: Path) -> tuple[sqlite3.Connection, Memory]:
     return _recover(path, database, memory, fault)
 
 
-def read_only(path: Path, scratch: Path) -> tuple[sqlite3.Connection, Memory]:
-    """What is on a disk that takes nothing, read from a copy in `scratch`, which nobody writes to.
+def read_only(path: Path, scratch: Path, why: BaseException) -> tuple[sqlite3.Connection, Memory]:
+    """What can be read of a disk that takes nothing, from a copy in `scratch`, which nobody writes to.
 
-    SQLite needs to write where it reads a log.
+    SQLite needs to write where it reads a log. What cannot be read is left out: a node without memory sounds too.
 
     Raises:
         StoreError, sqlite3.Error, OSError: as `open_and_read`.
     """
     folder = Path(tempfile.mkdtemp(prefix="store-", dir=scratch))
-    for file in path.parent.glob(f"{path.name}*"):
-        if ".corrupt." not in file.name:
-            shutil.copy(file, folder)
+    for name in (path.name, f"{path.name}-wal", SecondCopy(path).file.name):
+        with suppress(OSError):
+            shutil.copy(path.with_name(name), folder)
     database, memory = open_and_read(folder / path.name)
-    return database, replace(memory, fault=f"the disk takes nothing: {path.parent} is read-only")
+    told = f"{memory.fault}; " if memory.fault else ""
+    return database, replace(memory, fault=f"{told}the disk takes nothing: {path.parent}: {why}")
 
 
-def is_read_only(error: BaseException) -> bool:
-    """Whether this says that the disk takes nothing."""
+def takes_nothing(error: BaseException) -> bool:
+    """Whether this is the disk's word: read-only, full, or failing. A new process would hear it again."""
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
-    return isinstance(error, OSError) and error.errno == errno.EROFS
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_FAILS
+    return isinstance(error, OSError) and error.errno in _DISK_SAYS_NO
 
 
 def _recover(path: Path, database: sqlite3.Connection, memory: Memory, fault: str) -> tuple[sqlite3.Connection, Memory]:
@@ -207,7 +210,7 @@ def _read_all(path: Path) -> tuple[sqlite3.Connection, Memory]:
         _check(database, "integrity_check" if suspicions else "quick_check")
         migrate(database, MIGRATIONS, WAYS_BACK)
         memory = read_memory(database)
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
     except NoWayBackError as error:
         database.close()
         raise StoreError(str(error)) from None
@@ -248,17 +251,9 @@ def _set_aside(path: Path) -> Path:
     if log.exists():
         log.rename(_aside(path, number, "-wal"))
     path.rename(_aside(path, number))
-    _fsync_folder(path.parent)
+    fsync_folder(path.parent)
     return _aside(path, number)
 
 
 def _aside(path: Path, number: int, of: str = "") -> Path:
     return path.with_name(f"{path.name}{of}.corrupt.{number}")
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

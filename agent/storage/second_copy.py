@@ -1,10 +1,11 @@
 """What must not be lost with the database: who may speak, what is scheduled, how late it is; in a file beside it.
 
-Thread: the database's. Its envelopes are verified again like those of the database; the rest is believed as far as the
-database is. Written only where it changes: with trust, a schedule, a policy or the volume, and every six hours with the
-floor.
+Thread: the database's. Its envelopes are verified again like those of the database; the rest is believed as far as its
+own SHA-256, in the first line, goes: a digit that a worn card has altered is a floor in the year 2099. Written only
+where it changes: with trust, a schedule, a policy or the volume, and every six hours with the floor.
 """
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -48,17 +49,17 @@ class SecondCopy:
     """The file `lasting.json` beside the database `path`."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.with_name(FILE_NAME)
+        self.file = path.with_name(FILE_NAME)
 
     def read(self) -> Lasting | None:
         """What the file holds, None if it is not there or cannot be read."""
         try:
-            if self._file.stat().st_size > MAX_FILE_BYTES:
+            if self.file.stat().st_size > MAX_FILE_BYTES:
                 return None
-            return codec.decode(self._file.read_bytes(), Lasting)
-        except (OSError, codec.WordError) as error:
+            return codec.decode(_proven(self.file.read_bytes()), Lasting)
+        except (OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
-                _log.error("the second copy %s cannot be read: %s", self._file, error)
+                _log.error("the second copy %s cannot be read: %s", self.file, error)
             return None
 
     def keep(self, database: sqlite3.Connection) -> None:
@@ -66,22 +67,34 @@ class SecondCopy:
         lasting = _read(database)
         if lasting == Lasting() or lasting == self.read():
             return
-        fresh = self._file.with_name(f"{FILE_NAME}.new")
+        fresh = self.file.with_name(f"{FILE_NAME}.new")
         try:
             with fresh.open("wb") as file:
                 os.fchmod(file.fileno(), 0o600)
-                file.write(codec.encode(lasting))
+                body = codec.encode(lasting)
+                file.write(_sum_of(body) + b"\n" + body)
                 file.flush()
                 os.fsync(file.fileno())
-            fresh.replace(self._file)
+            fresh.replace(self.file)
+            fsync_folder(self.file.parent)
         except OSError as error:
-            _log.warning("the second copy %s cannot be written: %s", self._file, error)
+            _log.warning("the second copy %s cannot be written: %s", self.file, error)
 
     def put_back(self, database: sqlite3.Connection) -> bool:
         """Fill a database that begins empty. Returns whether there was anything to put back."""
         lasting = self.read()
         if lasting is None:
             return False
+        try:
+            self._fill(database, lasting)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            _log.error("the second copy %s contradicts itself: %s", self.file, error)
+            database.execute("ROLLBACK")
+            return False
+        return True
+
+    @staticmethod
+    def _fill(database: sqlite3.Connection, lasting: Lasting) -> None:
         run = database.executemany
         database.execute("BEGIN IMMEDIATE")
         run("INSERT INTO trust VALUES (?, ?)", lasting.trust)
@@ -90,7 +103,27 @@ class SecondCopy:
         run("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", rows)
         run("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", lasting.settings)
         database.execute("COMMIT")
-        return True
+
+
+def _proven(content: bytes) -> bytes:
+    """What stands behind its own sum. Raises ValueError."""
+    told, _, body = content.partition(b"\n")
+    if told != _sum_of(body):
+        raise ValueError("the disk has altered it")
+    return body
+
+
+def _sum_of(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Let a name that was given or taken in it outlive a power cut. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(database: sqlite3.Connection) -> Lasting:

@@ -82,4 +82,24 @@ def test_a_node_on_a_disk_that_takes_nothing_starts_and_raises_alarms(
     flood = order(station, Kind.EMERGENCY)
     node.wait_for_line(f"item {flood}: played", since=lines)
     ear.wait(lambda: faults(ear) == ["disk"], what="a heartbeat that says so")
-    assert "is read-only" in node.command("status").stdout
+    assert "the disk takes nothing" in node.command("status").stdout
+
+
+def test_a_node_that_finds_no_room_for_its_store_raises_alarms_and_begins_anew_once_there_is(
+    station: Station, node: Node, ear: Ear, disk: SmallDisk
+) -> None:
+    node.end()
+    for file in (disk.folder / "state").iterdir():
+        if file.is_file() and file.name != "node.key":
+            file.unlink()
+    disk.fill()
+    lines = len(node.log)
+    node.start()
+    flood = order(station, Kind.EMERGENCY)
+    node.wait_for_line(f"item {flood}: played", since=lines)
+    assert "the disk takes nothing" in node.command("status").stdout
+    disk.free()
+    node.wait_for_line("takes something again: the agent begins anew", since=lines)
+    assert node.end() == 70
+    node.start()
+    assert ear.record(order(station, Kind.NORMAL))["result"] == "played"
