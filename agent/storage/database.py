@@ -86,8 +86,8 @@ A store that was in use before marks were kept did not begin empty: its mark is 
 WAYS_BACK: Mapping[int, str] = {}
 """From version N to N - 1, for an older agent that finds the database: `FIRST_WAY_BACK` and all after it have one."""
 
-FIRST_WAY_BACK = 8
-"""No package had a lower version than 7: nobody goes back behind it."""
+FIRST_WAY_BACK = 10
+"""No package had a lower version than 9: nobody goes back behind it."""
 
 _GONE = "the store was gone"
 _DISK_FAILS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
