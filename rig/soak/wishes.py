@@ -25,8 +25,9 @@ SOUND_S: Final = 0.1
 FORMATS: Final = (("wav",), ("mp3", "-b:a", "128k"), ("flac",), ("ogg", "-c:a", "libvorbis"))
 LIFETIME_S: Final = 300
 """Of an order: long enough for a batch."""
-SETTING_LIFETIME_S: Final = 30
-"""Thousands come in a minute: most have ended when the memory against replays is full, or it would take no more."""
+SETTING_LIFETIME_S: Final = 15
+"""Some 300 are taken in a second: with the plays before them fewer are live than the memory against replays holds for
+one authority, or it would take no more."""
 RADIO_BYTES_PER_S: Final = 16_000
 RADIO_S: Final = 4.0
 RADIO_ROUNDS: Final = 100
