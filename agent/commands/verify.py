@@ -11,20 +11,22 @@ from agent import RELEASED_AT_S
 from agent.clock import Clock
 from agent.commands.exits import DONE, REFUSED
 from agent.commands.files import addressee, load
+from agent.commands.language import Language
 from agent.commands.places import ASK_TIMEOUT_S, socket_in
 from agent.console import ConsoleError, ask
+from agent.messages.sentences import Sentence
 from agent.security import ClockView, explain
 
 MAX_FILE_BYTES: Final = 1 << 20
 """Four times the largest envelope: more is a wrong file."""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser, language: Language) -> None:
     """The envelope's file."""
-    parser.add_argument("file", metavar="FILE", help="the envelope; - for standard input")
+    parser.add_argument("file", metavar="FILE", help=language.text(Sentence("the envelope; - for standard input")))
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, language: Language) -> int:
     """Prints the checks and, last, `accepted` or the reason code. Raises ConfigError, OSError."""
     config, trust = load(options.config)
     if options.file == "-":
@@ -36,8 +38,13 @@ def main(options: argparse.Namespace) -> int:
     with suppress(ConsoleError):
         running = _trust_told(ask(socket_in(config.storage.runtime), "status", ASK_TIMEOUT_S))
         if running and running != trust.sha256:
-            told = f"the running agent judges by another trust document (SHA-256 {running}) than {config.trust}"
-            print(f"loa-agent: {told}: its verdict may differ", file=sys.stderr)
+            told = Sentence(
+                "the running agent judges by another trust document (SHA-256 {running}) than {file}: "
+                "its verdict may differ",
+                running=running,
+                file=config.trust,
+            )
+            print(f"loa-agent: {language.text(told)}", file=sys.stderr)
     lines = explain(payload.strip(), retained=False, trust=trust, addressee=addressee(config), clock=view)
     print("\n".join(lines))
     return DONE if lines[-1] == "accepted" else REFUSED
