@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "run": Sentence("be the node until told to stop"),
     "check": Sentence("check node.yaml and trust.yaml, and say what to write instead"),
     "status": Sentence("ask the running agent what it does"),
+    "first-boot": Sentence("install what was put on the boot partition"),
     "verify": Sentence("judge an envelope in a file by the numbered checks"),
     "amp-off": Sentence("switch the amplifier off"),
 }

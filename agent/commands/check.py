@@ -5,8 +5,10 @@ from contextlib import suppress
 
 from agent.commands.exits import DONE
 from agent.commands.files import load, node_key
+from agent.commands.identity import identity_notes, identity_problems
 from agent.commands.language import Language
 from agent.commands.places import key_file
+from agent.config import ConfigError
 from agent.messages.sentences import Sentence
 
 
@@ -20,7 +22,10 @@ def main(options: argparse.Namespace, language: Language) -> int:
     with suppress(PermissionError):  # a technician who may not read the key: that is as it should be
         if key_file(config).exists():  # only `run` makes one
             node_key(config)
-    for note in config.notes:
+    problems = tuple(identity_problems(config))
+    if problems:
+        raise ConfigError(problems)
+    for note in (*config.notes, *identity_notes(config, trust)):
         print(language.text(Sentence("{file}: note: {note}", file=options.config, note=note)))
     fine = Sentence(
         "{file}: ok: node {site}/{node}, trust version {version}",
