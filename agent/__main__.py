@@ -21,6 +21,7 @@ from agent.messages.sentences import Sentence
 COMMANDS: Final = {
     "run": Sentence("be the node until told to stop"),
     "check": Sentence("check node.yaml and trust.yaml, and say what to write instead"),
+    "init": Sentence("ask a few questions and write node.yaml"),
     "status": Sentence("ask the running agent what it does"),
     "first-boot": Sentence("install what was put on the boot partition"),
     "verify": Sentence("judge an envelope in a file by the numbered checks"),
