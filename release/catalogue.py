@@ -15,6 +15,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from agent.messages.reasons import Reason
+
 ROOT: Final = Path(__file__).parent.parent
 PO: Final = ROOT / "agent/locale/vi/LC_MESSAGES/loa.po"
 MO: Final = PO.with_suffix(".mo")
@@ -42,7 +44,7 @@ class NotLiteralError(ValueError):
 
 
 def sentences() -> Iterator[tuple[str, str]]:
-    """(file, template) of every sentence in agent/.
+    """(file, template) of every sentence in agent/, and what each reason means.
 
     Raises:
         NotLiteralError: with file and line.
@@ -50,6 +52,8 @@ def sentences() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "agent").rglob("*.py")):
         for template in templates(path.read_text("utf-8"), path.relative_to(ROOT).as_posix()):
             yield path.relative_to(ROOT).as_posix(), template
+    for reason in Reason:
+        yield "agent/messages/reasons.py", reason.meaning
 
 
 def templates(source: str, name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config import Problem
+from agent.messages.reasons import Reason
 from agent.messages.sentences import Sentence
 
 LOCALE: Final = Path(__file__).parent.parent / "locale"
@@ -36,6 +37,19 @@ class Language:
     def problem(self, problem: Problem) -> str:
         """A problem of a file: `file:line:column: ` and what is wrong."""
         return problem.in_words_of(self._catalogue.gettext)
+
+    def reason(self, code: str) -> str:
+        """What a reason code means, as a clause; the code itself where it is not one of this version's."""
+        try:
+            meaning = Reason(code).meaning
+        except ValueError:
+            return code
+        return self._catalogue.gettext(meaning).removesuffix(".")
+
+    def known(self, text: str) -> str:
+        """What the node has logged, `WHERE: WHY`, with its second half in this language if that is a whole sentence."""
+        where, colon, why = text.partition(": ")
+        return f"{where}{colon}{self._catalogue.gettext(why)}" if why else text
 
     def error(self, error: Exception) -> str:
         """What an error says; in English where it is not of our own words."""

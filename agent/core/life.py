@@ -9,7 +9,8 @@ from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.answers import forget_stops_of_removed_keys
-from agent.core.heartbeat import describe, publish_state
+from agent.core.condition import describe
+from agent.core.heartbeat import publish_state
 from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
 from agent.core.settings import judge_dates
@@ -113,7 +114,7 @@ def on_player_ready(turn: Turn, _: ev.PlayerReady) -> None:
 def on_asked(turn: Turn, event: ev.Asked) -> None:
     """Somebody on the pole asks, or wants silence."""
     if event.question == "status":
-        turn.do(do.Answer(event.token, describe(turn.state, turn.now)))
+        turn.do(do.Answer(event.token, describe(turn)))
         return
     for name in prog.names(turn.state.programme)[::-1]:
         attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
