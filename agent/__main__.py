@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "status": Sentence("ask the running agent what it does"),
     "first-boot": Sentence("install what was put on the boot partition"),
     "verify": Sentence("judge an envelope in a file by the numbered checks"),
+    "bundle": Sentence("gather what whoever helps needs to know, without any secret"),
     "amp-off": Sentence("switch the amplifier off"),
 }
 """By name, and what each does; the module in `agent.commands` has the same name."""
