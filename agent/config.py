@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.configuration.fields import Place, choice, flag, text, whole
+from agent.configuration.fields import Place, Schema, choice, described_as, flag, schema_of, text, whole
 from agent.configuration.problems import ConfigError, Mistake, Mistakes, Problem
 from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
 from agent.configuration.speaking import speech_notes
@@ -35,7 +35,7 @@ from agent.messages.documents import MAX_QUIET_HOURS, MINUTES_OF_DAY, Day
 from agent.messages.sentences import Sentence
 from agent.messages.words import Kind
 
-__all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust"]
+__all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust", "node_schema"]
 
 MAX_GROUPS = 32
 """Groups of one node: each is a subscription that every reconnection makes again."""
@@ -177,6 +177,10 @@ _MQTT = section(
     Field("version", choice("5", "3.1.1")),
     Field("keepalive_s", whole(*KEEPALIVE_S)),
     rules=(_brokers_are_reached_safely,),
+    also={
+        "if": {"properties": {"brokers": {"contains": {"pattern": "^mqtts:"}}}},
+        "then": {"required": ["brokers", "ca", "certificate", "key"]},
+    },
 )
 _AUDIO = section(
     Audio,
@@ -195,6 +199,11 @@ _GPIO = section(
     Field("chip", whole(0, MAX_CHIP)),
     Field("trace", path(Sentence("the path of a file to write levels to"))),
     rules=(_keys_fit_the_factory,),
+    also={
+        "if": {"properties": {"factory": {"const": "mock"}}},
+        "then": {"not": {"required": ["chip"]}},
+        "else": {"not": {"required": ["trace"]}},
+    },
 )
 _ZONE = (
     Field(
@@ -221,6 +230,7 @@ _ZONES = named(
 )
 
 
+@described_as(_ZONES)
 def _zones(value: Value, place: Place) -> tuple[Zone, ...]:
     """One zone or more, no line in two of them."""
     zones = tuple(_ZONES(value, place).values())
@@ -254,6 +264,7 @@ _SPEECH = section(
     Field("piper", path(Sentence("the path of the program, such as {example}", example="/usr/bin/piper"))),
     Field("voices", folder(_VOICES)),
     rules=(_piper_has_voices,),
+    also={"dependentRequired": {"piper": ["voices"], "voices": ["piper"]}},
 )
 _STORAGE = section(
     Storage,
@@ -269,11 +280,13 @@ _CEILINGS = named(
 )
 
 
+@described_as(_CEILINGS)
 def _volume_ceilings(value: Value, place: Place) -> tuple[tuple[Kind, int], ...]:
     """By kind, all day; none for emergencies, which no policy touches."""
     return tuple((Kind(name), percent) for name, percent in _CEILINGS(value, place).items())
 
 
+@described_as(_A_DAY)
 def _day(value: Value, place: Place) -> Day:
     return Day(_A_DAY(value, place))
 
@@ -315,6 +328,11 @@ _NODE = section(
     Field("policy", _POLICY),
     Field("timezone", timezone),
 )
+
+
+def node_schema() -> Schema:
+    """What node.yaml may hold, as JSON Schema: all that can be seen without looking at the machine."""
+    return schema_of(_NODE)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from agent.configuration.problems import SHOWN_CHARACTERS, Mistake, Mistakes, Position, shown
 from agent.configuration.yaml_text import Mapping, Refused, Scalar, Sequence, Value
@@ -52,6 +52,37 @@ class Place:
 
 
 Reader = Callable[[Value, Place], T]
+Schema = dict[str, Any]
+"""Of JSON, by the draft of 2020-12."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described(Generic[T]):
+    """A reader that can also say what it takes, to an editor: so config/node.schema.json cannot drift."""
+
+    read: Reader[T]
+    schema: Callable[[], Schema]
+
+    def __call__(self, value: Value, place: Place) -> T:
+        """Read. Raises Mistakes."""
+        return self.read(value, place)
+
+
+def described(schema: Schema) -> Callable[[Reader[T]], Described[T]]:
+    """For a reader with a grammar of its own."""
+    return lambda read: Described(read, lambda: schema)
+
+
+def described_as(other: Reader[Any]) -> Callable[[Reader[T]], Described[T]]:
+    """For a reader that takes what another takes, and looks closer or makes something else of it."""
+    return lambda read: Described(read, lambda: schema_of(other))
+
+
+def schema_of(reader: Reader[Any]) -> Schema:
+    """What the reader takes. Raises TypeError: it does not say."""
+    if not isinstance(reader, Described):
+        raise TypeError(f"{reader} does not describe what it takes")
+    return reader.schema()
 
 
 def wrong(value: Value, place: Place, write: str) -> Mistakes:
@@ -137,9 +168,10 @@ def whole(low: int, high: int, meaning: str = "") -> Reader[int]:
             raise wrong(value, place, write)
         return int(value.text)
 
-    return read
+    return Described(read, lambda: {"type": "integer", "minimum": low, "maximum": high})
 
 
+@described({"type": "boolean"})
 def flag(value: Value, place: Place) -> bool:
     """`true` or `false`, and none of YAML's other spellings."""
     if not isinstance(value, Scalar) or not value.plain or value.text not in {"true", "false"}:
@@ -159,7 +191,8 @@ def choice(*words: str) -> Reader[Any]:
             raise wrong(value, place, near or write)
         return value.text
 
-    return read
+    numbers = [int(word) for word in words if word.isdecimal()]  # what may stand without quotes
+    return Described(read, lambda: {"enum": [*words, *numbers]})
 
 
 def text(write: str, pattern: str = r"\S|\S.*\S", at_most: int = MAX_TEXT_CHARACTERS) -> Reader[str]:
@@ -175,4 +208,4 @@ def text(write: str, pattern: str = r"\S|\S.*\S", at_most: int = MAX_TEXT_CHARAC
             raise wrong(value, place, Sentence('it in quotes, "{text}"', text=value.text))
         return value.text
 
-    return read
+    return Described(read, lambda: {"type": "string", "pattern": f"^(?:{pattern})$", "maxLength": at_most})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.configuration.fields import Place, Reader, mistake, nearest, wrong
+from agent.configuration.fields import Described, Place, Reader, Schema, mistake, nearest, schema_of, wrong
 from agent.configuration.problems import ConfigError, Mistake, Mistakes, Position, problems_of, read_text, shown
 from agent.configuration.yaml_text import Mapping, Scalar, Sequence, Value, read_tree
 from agent.messages.sentences import Sentence
@@ -38,7 +38,8 @@ def items(read_one: Reader[T], at_most: int, write: str, at_least: int = 0) -> R
             raise mistake(value.position, told)
         return tuple(gather((read_one, entry, place.entry(index)) for index, entry in enumerate(value.values)))
 
-    return read
+    bounds = {"minItems": at_least, "maxItems": at_most}
+    return Described(read, lambda: {"type": "array", "items": schema_of(read_one), **bounds})
 
 
 def distinct(read_list: Reader[tuple[T, ...]]) -> Reader[tuple[T, ...]]:
@@ -59,7 +60,7 @@ def distinct(read_list: Reader[tuple[T, ...]]) -> Reader[tuple[T, ...]]:
             raise Mistakes(*twice)
         return found
 
-    return read
+    return Described(read, lambda: {**schema_of(read_list), "uniqueItems": True})
 
 
 def named(
@@ -81,7 +82,12 @@ def named(
 
         return dict(gather((read_entry(key), one, place.under(shown(key.text))) for key, one in value.entries))
 
-    return read
+    def schema() -> Schema:
+        bounds = {"minProperties": at_least, "maxProperties": at_most}
+        value = schema_of(read_one(""))
+        return {"type": "object", "propertyNames": schema_of(read_name), "additionalProperties": value, **bounds}
+
+    return Described(read, schema)
 
 
 def _as_text(key: Scalar) -> Scalar:
@@ -125,10 +131,13 @@ Rule = Callable[[Any, Mapping, Place], Iterable[Mistake]]
 """What must hold between the fields of a section that are right in themselves: (what was made, its keys, its place)."""
 
 
-def section(make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = ()) -> Reader[T]:
+def section(
+    make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = (), also: Schema | None = None
+) -> Reader[T]:
     """A group of known keys: unknown ones refused, every one read, then built by `make` and held against the rules.
 
-    A field that is absent is not given to `make`, whose own default then holds.
+    A field that is absent is not given to `make`, whose own default then holds. `also`: what an editor can see of the
+    rules, as JSON Schema.
     """
     known = {field.name: field for field in fields}
 
@@ -149,7 +158,16 @@ def section(make: Callable[..., T], *fields: Field, rules: tuple[Rule, ...] = ()
             raise Mistakes(*broken)
         return made
 
-    return read
+    def schema() -> Schema:
+        return {
+            "type": "object",
+            "properties": {field.name: schema_of(field.read) for field in fields},
+            "required": [field.name for field in fields if field.required],
+            "additionalProperties": False,
+            **(also or {}),
+        }
+
+    return Described(read, schema)
 
 
 def _unknown_and_missing(value: Mapping, place: Place, fields: tuple[Field, ...]) -> list[Mistake]:

@@ -9,7 +9,7 @@ import stat
 import zoneinfo
 from pathlib import Path
 
-from agent.configuration.fields import Place, Reader, mistake, text, wrong
+from agent.configuration.fields import Described, Place, Reader, Schema, described, mistake, text, wrong
 from agent.configuration.problems import reason_of
 from agent.configuration.words import Broker, QuietHours, VolumeHours
 from agent.configuration.yaml_text import Scalar, Value
@@ -32,6 +32,7 @@ _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<
 _BROKER_WRITE = Sentence("{form}, such as {example}", form="mqtts://HOST:PORT", example="mqtts://mqtt.example.vn:8883")
 
 
+@described({"type": "string", "pattern": f"^(?:{_BROKER.pattern})$"})
 def broker(value: Value, place: Place) -> Broker:
     """`mqtts://host[:port]` or `mqtt://host[:port]`; nothing else in it, above all no password."""
     url = text(_BROKER_WRITE)(value, place)
@@ -67,6 +68,7 @@ _SHARED = re.compile(r"(?:sys)?default(?::.*)?|(?:plug:)?'?dmix.*")
 _NUMBERED = re.compile(r"(?:plug)?hw:(?:CARD=)?[0-9].*")
 
 
+@described({"type": "string", "pattern": f"^(?!(?:{_SHARED.pattern})$)[!-~]+$"})
 def device(value: Value, place: Place) -> str:
     """An ALSA device that this node can have for itself."""
     name = text(DEVICE_WRITE, r"[!-~]+")(value, place)
@@ -94,6 +96,7 @@ _HOURS = re.compile(_SPAN)
 _VOLUME_HOURS = re.compile(rf"{_SPAN} +(normal|priority) +(100|[1-9]?[0-9])")
 
 
+@described({"type": "string", "pattern": f"^{_HOURS.pattern}$"})
 def quiet_hours(value: Value, place: Place) -> QuietHours:
     """`HH:MM-HH:MM` of the local day."""
     write = Sentence("{form} in quotes, such as {example}", form="HH:MM-HH:MM", example='"21:00-04:45"')
@@ -103,6 +106,7 @@ def quiet_hours(value: Value, place: Place) -> QuietHours:
     return QuietHours(*_minutes(parts, value, place))
 
 
+@described({"type": "string", "pattern": f"^{_VOLUME_HOURS.pattern}$"})
 def volume_hours(value: Value, place: Place) -> VolumeHours:
     """`HH:MM-HH:MM KIND PERCENT`: a ceiling for some hours of the local day."""
     write = Sentence(
@@ -125,6 +129,7 @@ def _minutes(parts: re.Match[str], value: Value, place: Place) -> tuple[int, int
     return start, end
 
 
+@described({"type": "string", "minLength": 1})
 def timezone(value: Value, place: Place) -> str:
     """A zone of the IANA data base that this machine knows."""
     write = Sentence("an IANA name that this machine knows, such as {example}", example="Asia/Ho_Chi_Minh")
@@ -143,6 +148,7 @@ _ENTRY_WRITE = Sentence(
 )
 
 
+@described({"type": "string", "pattern": "^https?://[^\\s@?#]+$"})
 def entry(value: Value, place: Place) -> str:
     """An entry of an allow-list, in the grammar of protocol section 4."""
     written = text(_ENTRY_WRITE)(value, place)
@@ -163,6 +169,9 @@ PRIVATE_KEY = b"PRIVATE KEY-----"
 _ENCRYPTED = (b"ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 
 
+_A_PATH: Schema = {"type": "string", "minLength": 1}
+
+
 def path(write: Sentence) -> Reader[Path]:
     """A path, made absolute from the folder of the file it stands in, so that no later change of folder moves it."""
     read_text = text(write)
@@ -170,7 +179,7 @@ def path(write: Sentence) -> Reader[Path]:
     def read(value: Value, place: Place) -> Path:
         return place.base / read_text(value, place)
 
-    return read
+    return Described(read, lambda: _A_PATH)
 
 
 def folder(write: Sentence) -> Reader[Path]:
@@ -184,7 +193,7 @@ def folder(write: Sentence) -> Reader[Path]:
             raise mistake(value.position, _about(Sentence("is no folder: write the path of one"), found, place))
         return found
 
-    return read
+    return Described(read, lambda: _A_PATH)
 
 
 def readable(write: Sentence) -> Reader[Path]:
@@ -196,7 +205,7 @@ def readable(write: Sentence) -> Reader[Path]:
         _contents(found, value, place)
         return found
 
-    return read
+    return Described(read, lambda: _A_PATH)
 
 
 def certificate(write: Sentence) -> Reader[Path]:
@@ -210,7 +219,7 @@ def certificate(write: Sentence) -> Reader[Path]:
             raise mistake(value.position, _about(told, found, place))
         return found
 
-    return read
+    return Described(read, lambda: _A_PATH)
 
 
 def private_key(write: Sentence) -> Reader[Path]:
@@ -236,7 +245,7 @@ def private_key(write: Sentence) -> Reader[Path]:
             raise mistake(value.position, _about(told, found, place))
         return found
 
-    return read
+    return Described(read, lambda: _A_PATH)
 
 
 def _contents(found: Path, value: Value, place: Place) -> bytes:
