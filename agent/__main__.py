@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "status": Sentence("ask the running agent what it does"),
     "first-boot": Sentence("install what was put on the boot partition"),
     "verify": Sentence("judge an envelope in a file by the numbered checks"),
+    "self-test": Sentence("try what can be tried without a sound"),
     "bundle": Sentence("gather what whoever helps needs to know, without any secret"),
     "amp-off": Sentence("switch the amplifier off"),
 }

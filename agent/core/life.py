@@ -123,8 +123,20 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
 
 
 def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
+    """The service manager, or somebody at a terminal."""
+    _stop(turn, event.signal)
+
+
+def restart_if_due(turn: Turn) -> None:
+    """As ordered, once no emergency sounds or waits: a stolen key must not keep interrupting a flood warning."""
+    state = turn.state
+    if state.restart_due and not state.stopping and not any(item.is_emergency for item in prog.items(state.programme)):
+        _stop(turn, f"restart ordered by {state.restart_due!r}")
+
+
+def _stop(turn: Turn, why: str) -> None:
     """Orderly end: silence, amplifiers off, the floor kept, the server told."""
-    turn.log(f"stopping: {event.signal}")
+    turn.log(f"stopping: {why}")
     turn.state = replace(turn.state, stopping=True)
     current = turn.state.programme.current
     if current is not None:
@@ -133,7 +145,7 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     if turn.state.restored:  # before that, what is in memory is not yet what the disk has
         turn.commit()
     publish_state(turn, online=False)
-    turn.do(do.Exit(0, event.signal))
+    turn.do(do.Exit(0, why))
 
 
 def on_thread_died(turn: Turn, event: ev.ThreadDied) -> None:

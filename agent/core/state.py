@@ -169,6 +169,8 @@ class State:
     found: Progress = NO_PROGRESS
     """What the process before has handed on, and no order has come for: one that the disk did not have comes again."""
     stopping: bool = False
+    restart_due: str = ""
+    """Who has ordered a restart that is still to come."""
     disk_fault: str = ""
     disk_failed_s: float = float("-inf")
     """Why, and when, the disk last refused a transaction (`disk_fault`)."""

@@ -164,3 +164,16 @@ def test_what_cannot_work_at_all_is_told_before_anything_is_tried(station: Stati
     done = node.command("check", "--online")
     assert done.returncode == 2
     assert "this key does not belong to" in done.stdout
+
+
+def test_a_self_test_tries_what_makes_no_sound(station: Station, sound: Daemon) -> None:
+    with Node(station, sound, name="tested") as node:
+        done = node.command("self-test")
+        assert not node.switched()
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 6
+    assert lines[-1] == "Nothing was sounded: to hear the horns, order loactl play --builtin tone."
+    resting = node.command("self-test", "--lang", "vi")
+    assert resting.returncode == 1
+    assert resting.stdout.startswith("LỖI")

@@ -132,7 +132,7 @@ REPORTED: dict[str, tuple[str, Make]] = {
     "an unknown command": ("unknown_command", lambda it: sign(claims("o", command={"type": "dance"}), [it.operator])),
     "a command of a later version": (
         "not_supported",
-        lambda it: sign(claims("p", command={"type": "self_test"}), [it.operator]),
+        lambda it: sign(claims("p", command={"type": "live"}), [it.operator]),
     ),
 }
 
