@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target installs what it needs first (scripts/setup, idempotent).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz docs sbom deb package-test clean
+.PHONY: help run test check bench soak soak-lives soak-fleet soak-plays soak-relay vm-test fuzz docs sbom words schema deb package-test clean
 PYTHON := .venv/bin/python
 # Set for containers; here every process, of which the tests start hundreds, would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -68,6 +68,14 @@ docs: ## the documentation as a site, links checked: build/site
 sbom: ## what a node runs on, as CycloneDX: build/sbom.cdx.json
 	@scripts/setup test
 	@$(PYTHON) -m release.sbom build/sbom.cdx.json
+
+words: ## sentences of the sources into agent/locale/vi/LC_MESSAGES: loa.po for the translator, loa.mo for the node
+	@scripts/setup test
+	@$(PYTHON) -m release.catalogue
+
+schema: ## config/node.schema.json for editors, from the loader's own tables
+	@scripts/setup test
+	@$(PYTHON) -m release.schema
 
 deb: ## the Debian packages for a Raspberry Pi and for the office: build/loa-agent_*.deb, build/loa-control_*.deb
 	@scripts/setup deb

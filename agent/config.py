@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.configuration.fields import Place, choice, flag, text, whole
+from agent.configuration.fields import Place, Schema, choice, described_as, flag, schema_of, text, whole
 from agent.configuration.problems import ConfigError, Mistake, Mistakes, Problem
 from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
 from agent.configuration.speaking import speech_notes
@@ -32,9 +32,10 @@ from agent.configuration.values import (
 from agent.configuration.words import Audio, Clock, Config, Gpio, Mqtt, Policy, Sources, Speech, Storage, Zone
 from agent.configuration.yaml_text import Mapping, Sequence, Value
 from agent.messages.documents import MAX_QUIET_HOURS, MINUTES_OF_DAY, Day
+from agent.messages.sentences import Sentence
 from agent.messages.words import Kind
 
-__all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust"]
+__all__ = ["Config", "ConfigError", "Problem", "load_config", "load_trust", "node_schema"]
 
 MAX_GROUPS = 32
 """Groups of one node: each is a subscription that every reconnection makes again."""
@@ -84,27 +85,43 @@ def _brokers_are_reached_safely(mqtt: Mqtt, keys: Mapping, place: Place) -> Iter
     assert isinstance(listed, Sequence)
     for index, (one, value) in enumerate(zip(mqtt.brokers, listed.values, strict=True)):
         if not one.tls and not one.loopback and not mqtt.insecure:
-            name = place.under("brokers").entry(index).name
-            told = f"{name} is {one.url}, in the clear: write mqtts://, or insecure: true beside brokers"
+            told = Sentence(
+                "{name} is {url}, in the clear: write mqtts://, or insecure: true beside brokers",
+                name=place.under("brokers").entry(index).name,
+                url=one.url,
+            )
             yield Mistake(value.position, told)
     if any(one.tls for one in mqtt.brokers):
         for name, file in (("ca", "ca.pem"), ("certificate", "node.crt"), ("key", "node.key")):
             if keys.get(name) is None:
-                told = f"{place.under(name).name} is missing, and a mqtts:// broker needs it: write {name}: {file}"
+                told = Sentence(
+                    "{name} is missing, and a mqtts:// broker needs it: write {write}",
+                    name=place.under(name).name,
+                    write=f"{name}: {file}",
+                )
                 yield Mistake(keys.position, told)
 
 
 def _keys_fit_the_factory(gpio: Gpio, keys: Mapping, place: Place) -> Iterator[Mistake]:
     name, other = ("chip", "lgpio") if gpio.factory == "mock" else ("trace", "mock")
     if keys.get(name) is not None:
-        told = f"has no meaning with factory {gpio.factory}: remove it, or write factory: {other}"
-        yield Mistake(position_of(keys, name), f"{place.under(name).name} {told}")
+        told = Sentence(
+            "{name} has no meaning with factory {factory}: remove it, or write factory: {other}",
+            name=place.under(name).name,
+            factory=gpio.factory,
+            other=other,
+        )
+        yield Mistake(position_of(keys, name), told)
 
 
 def _piper_has_voices(speech: Speech, keys: Mapping, place: Place) -> Iterator[Mistake]:
     for name, example in (("piper", "/usr/bin/piper"), ("voices", "/usr/share/loa/voices")):
         if getattr(speech, name) is None and (speech.piper or speech.voices):
-            told = f"{place.under(name).name} is missing, and one needs the other: write {name}: {example}"
+            told = Sentence(
+                "{name} is missing, and one needs the other: write {write}",
+                name=place.under(name).name,
+                write=f"{name}: {example}",
+            )
             yield Mistake(keys.position, told)
 
 
@@ -113,48 +130,92 @@ def _some_hour_is_not_quiet(policy: Policy, keys: Mapping, place: Place) -> Iter
         policy.quiet_hours
         and len(frozenset().union(*(hours.minutes() for hours in policy.quiet_hours))) == MINUTES_OF_DAY
     ):
-        told = f"{place.under('quiet_hours').name} cover the whole day: leave some hours in which the village may hear"
+        told = Sentence(
+            "{name} cover the whole day: leave some hours in which the village may hear",
+            name=place.under("quiet_hours").name,
+        )
         yield Mistake(position_of(keys, "quiet_hours"), told)
 
 
 # The tables: name, how it is read, and what to write where it must be and is not ------------------------------------
 
-_NAME = text("a name of a to z, 0 to 9 and -, 40 at most, such as hoang-dao", r"[a-z0-9][a-z0-9-]{0,39}")
+_NAME = text(
+    Sentence("a name of a to z, 0 to 9 and -, 40 at most, such as {example}", example="hoang-dao"),
+    r"[a-z0-9][a-z0-9-]{0,39}",
+)
 _PERCENT = whole(0, 100)
+_LGPIO_OR_MOCK = Sentence("{example}, or mock where there is no hardware", example="factory: lgpio")
+_OTHER_AUTHORITY = Sentence(
+    "the path of the certificate of one more authority, such as {example}", example="sources-ca.pem"
+)
+_VOICES = Sentence("the path of the folder with Piper's voices, such as {example}", example="/usr/share/loa/voices")
 _A_DAY = choice(*(day.value for day in Day))
+
+
+def _list_such_as(example: str) -> Sentence:
+    return Sentence("a list such as {example}", example=example)
+
+
+def _list_or_none(example: str) -> Sentence:
+    return Sentence("a list such as {example}, or [] for none", example=example)
+
 
 _MQTT = section(
     Mqtt,
     Field(
         "brokers",
-        distinct(items(broker, MAX_BROKERS, 'a list such as ["mqtts://mqtt.example.vn:8883"]', at_least=1)),
+        distinct(items(broker, MAX_BROKERS, _list_such_as('["mqtts://mqtt.example.vn:8883"]'), at_least=1)),
         required='brokers: ["mqtts://mqtt.example.vn:8883"]',
     ),
-    Field("ca", certificate("the path of the authority's certificate, such as ca.pem")),
-    Field("certificate", certificate("the path of the node's certificate, such as node.crt")),
-    Field("key", private_key("the path of the node's private key, such as node.key")),
+    Field("ca", certificate(Sentence("the path of the authority's certificate, such as {example}", example="ca.pem"))),
+    Field(
+        "certificate",
+        certificate(Sentence("the path of the node's certificate, such as {example}", example="node.crt")),
+    ),
+    Field("key", private_key(Sentence("the path of the node's private key, such as {example}", example="node.key"))),
     Field("insecure", flag),
     Field("version", choice("5", "3.1.1")),
     Field("keepalive_s", whole(*KEEPALIVE_S)),
     rules=(_brokers_are_reached_safely,),
+    also={
+        "if": {"properties": {"brokers": {"contains": {"pattern": "^mqtts:"}}}},
+        "then": {"required": ["brokers", "ca", "certificate", "key"]},
+    },
 )
 _AUDIO = section(
     Audio,
-    Field("device", device, required='device: "plughw:CARD=NAME", with a NAME that `aplay -l` shows'),
+    Field(
+        "device",
+        device,
+        required=Sentence("{example}, with a NAME that `aplay -l` shows", example='device: "plughw:CARD=NAME"'),
+    ),
     Field("volume_percent", _PERCENT),
     Field("emergency_volume_percent", _PERCENT),
     Field("start_offset_ms", whole(*START_OFFSET_MS)),
 )
 _GPIO = section(
     Gpio,
-    Field("factory", choice("lgpio", "mock"), required="factory: lgpio, or mock where there is no hardware"),
+    Field("factory", choice("lgpio", "mock"), required=_LGPIO_OR_MOCK),
     Field("chip", whole(0, MAX_CHIP)),
-    Field("trace", path("the path of a file to write levels to")),
+    Field("trace", path(Sentence("the path of a file to write levels to"))),
     rules=(_keys_fit_the_factory,),
+    also={
+        "if": {"properties": {"factory": {"const": "mock"}}},
+        "then": {"not": {"required": ["chip"]}},
+        "else": {"not": {"required": ["trace"]}},
+    },
 )
 _ZONE = (
-    Field("gpio", whole(0, LAST_GPIO, ", the Broadcom number"), required="gpio: 17, the Broadcom number of the line"),
-    Field("active", choice("high", "low"), required="active: high or active: low, the level that closes the relay"),
+    Field(
+        "gpio",
+        whole(0, LAST_GPIO, Sentence("the Broadcom number")),
+        required=Sentence("gpio: 17, the Broadcom number of the line"),
+    ),
+    Field(
+        "active",
+        choice("high", "low"),
+        required=Sentence("active: high or active: low, the level that closes the relay"),
+    ),
     Field("warm_up_ms", whole(*WARM_UP_MS)),
     Field("linger_ms", whole(*LINGER_MS)),
     Field("max_on_s", whole(*MAX_ON_S)),
@@ -164,11 +225,12 @@ _ZONES = named(
     _NAME,
     lambda name: section(partial(Zone, name=name), *_ZONE),
     MAX_ZONES,
-    f"one to {MAX_ZONES} zones, such as main: {{gpio: 17, active: high}}",
+    Sentence("one to {at_most} zones, such as {example}", at_most=MAX_ZONES, example="main: {gpio: 17, active: high}"),
     at_least=1,
 )
 
 
+@described_as(_ZONES)
 def _zones(value: Value, place: Place) -> tuple[Zone, ...]:
     """One zone or more, no line in two of them."""
     zones = tuple(_ZONES(value, place).values())
@@ -178,8 +240,12 @@ def _zones(value: Value, place: Place) -> tuple[Zone, ...]:
     for zone, (_, keys) in zip(zones, value.entries, strict=True):
         assert isinstance(keys, Mapping)
         if zone.gpio in users:
-            name = place.under(zone.name).under("gpio").name
-            told = f"{name} is {zone.gpio}, which {users[zone.gpio]} has already: write the number of another line"
+            told = Sentence(
+                "{name} is {gpio}, which {zone} has already: write the number of another line",
+                name=place.under(zone.name).under("gpio").name,
+                gpio=zone.gpio,
+                zone=users[zone.gpio],
+            )
             twice.append(Mistake(position_of(keys, "gpio"), told))
         users.setdefault(zone.gpio, zone.name)
     if twice:
@@ -189,59 +255,70 @@ def _zones(value: Value, place: Place) -> tuple[Zone, ...]:
 
 _SOURCES = section(
     Sources,
-    Field("allow", items(entry, MAX_ALLOW_ENTRIES, 'a list such as ["https://stream.example.vn"], or [] for none')),
-    Field("files", items(entry, MAX_ALLOW_ENTRIES, 'a list such as ["https://files.example.vn"], or [] for none')),
-    Field("ca", certificate("the path of the certificate of one more authority, such as sources-ca.pem")),
+    Field("allow", items(entry, MAX_ALLOW_ENTRIES, _list_or_none('["https://stream.example.vn"]'))),
+    Field("files", items(entry, MAX_ALLOW_ENTRIES, _list_or_none('["https://files.example.vn"]'))),
+    Field("ca", certificate(_OTHER_AUTHORITY)),
 )
 _SPEECH = section(
     Speech,
-    Field("piper", path("the path of the program, such as /usr/bin/piper")),
-    Field("voices", folder("the path of the folder with Piper's voices, such as /usr/share/loa/voices")),
+    Field("piper", path(Sentence("the path of the program, such as {example}", example="/usr/bin/piper"))),
+    Field("voices", folder(_VOICES)),
     rules=(_piper_has_voices,),
+    also={"dependentRequired": {"piper": ["voices"], "voices": ["piper"]}},
 )
 _STORAGE = section(
     Storage,
-    Field("state", folder("the path of a folder on the card, such as /var/lib/loa")),
+    Field("state", folder(Sentence("the path of a folder on the card, such as {example}", example="/var/lib/loa"))),
     Field("cache_max_mb", whole(*CACHE_MAX_MB)),
-    Field("runtime", folder("the path of a folder in memory, such as /run/loa")),
+    Field("runtime", folder(Sentence("the path of a folder in memory, such as {example}", example="/run/loa"))),
 )
 _CEILINGS = named(
     choice(Kind.NORMAL.value, Kind.PRIORITY.value),
     lambda _: _PERCENT,
     len(Kind),
-    "normal, priority or both with a percent, such as {normal: 80}",
+    Sentence("normal, priority or both with a percent, such as {example}", example="{normal: 80}"),
 )
 
 
+@described_as(_CEILINGS)
 def _volume_ceilings(value: Value, place: Place) -> tuple[tuple[Kind, int], ...]:
     """By kind, all day; none for emergencies, which no policy touches."""
     return tuple((Kind(name), percent) for name, percent in _CEILINGS(value, place).items())
 
 
+@described_as(_A_DAY)
 def _day(value: Value, place: Place) -> Day:
     return Day(_A_DAY(value, place))
 
 
 _POLICY = section(
     Policy,
-    Field("quiet_hours", items(quiet_hours, MAX_QUIET_HOURS, 'a list such as ["21:00-04:45"]')),
-    Field("days", distinct(items(_day, len(Day), "a list such as [mon, wed, fri], or [] for none"))),
+    Field("quiet_hours", items(quiet_hours, MAX_QUIET_HOURS, _list_such_as('["21:00-04:45"]'))),
+    Field("days", distinct(items(_day, len(Day), _list_or_none("[mon, wed, fri]")))),
     Field("max_session_min", whole(*MAX_SESSION_MIN)),
     Field("max_sessions_per_day", whole(*SESSIONS_PER_DAY)),
     Field("max_minutes_per_day", whole(*MINUTES_PER_DAY)),
     Field("volume_ceilings", _volume_ceilings),
-    Field("volume_by_hour", items(volume_hours, MAX_VOLUME_HOURS, 'a list such as ["20:00-21:00 normal 50"]')),
+    Field("volume_by_hour", items(volume_hours, MAX_VOLUME_HOURS, _list_such_as('["20:00-21:00 normal 50"]'))),
     rules=(_some_hour_is_not_quiet,),
 )
 _NODE = section(
     Config,
-    Field("node", _NAME, required="node: hd-03, the name of this node"),
-    Field("site", _NAME, required="site: hoang-dao, the name of the commune"),
-    Field("groups", distinct(items(_NAME, MAX_GROUPS, "a list such as [thon-2], or [] for none"))),
-    Field("mqtt", _MQTT, required="mqtt: with at least brokers in it"),
-    Field("trust", readable("the path of the trust document, such as trust.yaml"), required="trust: trust.yaml"),
+    Field("node", _NAME, required=Sentence("node: hd-03, the name of this node")),
+    Field("site", _NAME, required=Sentence("site: hoang-dao, the name of the commune")),
+    Field("groups", distinct(items(_NAME, MAX_GROUPS, _list_or_none("[thon-2]")))),
+    Field("mqtt", _MQTT, required=Sentence("mqtt: with at least brokers in it")),
+    Field(
+        "trust",
+        readable(Sentence("the path of the trust document, such as {example}", example="trust.yaml")),
+        required="trust: trust.yaml",
+    ),
     Field("audio", _AUDIO, required='audio: {device: "plughw:CARD=NAME"}'),
-    Field("gpio", _GPIO, required="gpio: {factory: lgpio}, or mock where there is no hardware"),
+    Field(
+        "gpio",
+        _GPIO,
+        required=Sentence("{example}, or mock where there is no hardware", example="gpio: {factory: lgpio}"),
+    ),
     Field("amplifier", _zones, required="amplifier: {main: {gpio: 17, active: high}}"),
     Field("sources", _SOURCES),
     Field("speech", _SPEECH),
@@ -253,43 +330,60 @@ _NODE = section(
 )
 
 
+def node_schema() -> Schema:
+    """What node.yaml may hold, as JSON Schema: all that can be seen without looking at the machine."""
+    return schema_of(_NODE)
+
+
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def load_config(path: Path) -> Config:
-    """The node's configuration.
+def load_config(path: Path, aside: Path | None = None) -> Config:
+    """The node's configuration. `aside`: what will be in the file's folder lies there now, this file as well.
 
     Raises:
         ConfigError: with every problem found in the file, and in the files that it names.
     """
-    config = read_document(path, _NODE)
+    config = read_document(path, _NODE, aside)
     return replace(config, notes=tuple(_notes(config)))
 
 
-def _notes(config: Config) -> Iterator[str]:
+def _notes(config: Config) -> Iterator[Sentence]:
     """What is allowed and still worth a sentence."""
     if config.gpio.factory == "mock":
-        yield "gpio.factory is mock: no relay is switched"
+        yield Sentence("gpio.factory is mock: no relay is switched")
     if config.clock.trust == "always":
-        yield "clock.trust is always: a wrong clock would not be noticed"
+        yield Sentence("clock.trust is always: a wrong clock would not be noticed")
     if config.mqtt.insecure:
-        yield "mqtt.insecure is true: a broker may be called in the clear, and whoever listens reads along"
-    for entry_text in config.sources.allow:
-        if entry_text.startswith("http://"):
-            yield f"sources.allow holds {entry_text}: whoever sits between can put in another sound"
+        yield Sentence("mqtt.insecure is true: a broker may be called in the clear, and whoever listens reads along")
+    for written in config.sources.allow:
+        if written.startswith("http://"):
+            yield Sentence("sources.allow holds {entry}: whoever sits between can put in another sound", entry=written)
     yield from speech_notes(config.speech)
     if is_numbered(config.audio.device):
-        yield f"audio.device {config.audio.device} goes by a number, which may be another card after the next start"
+        yield Sentence(
+            "audio.device {device} goes by a number, which may be another card after the next start",
+            device=config.audio.device,
+        )
     if config.gpio.factory == "lgpio":
-        yield from filter(None, map(_note_on_pull, config.amplifier))
+        yield from (note for note in map(_note_on_pull, config.amplifier) if note is not None)
 
 
-def _note_on_pull(zone: Zone) -> str:
+def _note_on_pull(zone: Zone) -> Sentence | None:
     pulled_up = zone.gpio <= LAST_PULLED_UP_GPIO
     if pulled_up != zone.active_high:
-        return ""
-    direction, level = ("up", "dl") if pulled_up else ("down", "dh")
-    return (
-        f"amplifier.{zone.name}: the Pi pulls GPIO {zone.gpio} {direction} until the agent runs, which may close an "
-        f"active {zone.active} relay: add gpio={zone.gpio}=op,{level} to /boot/firmware/config.txt"
+        return None
+    values = {"zone": f"amplifier.{zone.name}", "gpio": zone.gpio, "file": "/boot/firmware/config.txt"}
+    if pulled_up:
+        return Sentence(
+            "{zone}: the Pi pulls GPIO {gpio} up until the agent runs, which may close an active high relay: "
+            "add {line} to {file}",
+            line=f"gpio={zone.gpio}=op,dl",
+            **values,
+        )
+    return Sentence(
+        "{zone}: the Pi pulls GPIO {gpio} down until the agent runs, which may close an active low relay: "
+        "add {line} to {file}",
+        line=f"gpio={zone.gpio}=op,dh",
+        **values,
     )

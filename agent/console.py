@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 
 from agent.messages.events import Asked, Event, ThreadDied
+from agent.messages.sentences import Sentence
 
 QUESTIONS = frozenset({"status", "amp-off"})
 SOCKET_NAME = "agent.sock"
@@ -105,7 +106,7 @@ class Console:
 
 def _listen(path: Path) -> socket.socket:
     if _somebody_listens(path):
-        raise ConsoleError(f"another agent answers at {path}: only one may own this node")
+        raise ConsoleError(Sentence("another agent answers at {path}: only one may own this node", path=path))
     listener = socket.socket(socket.AF_UNIX)
     try:
         path.unlink(missing_ok=True)  # left by a process that was killed
@@ -114,7 +115,10 @@ def _listen(path: Path) -> socket.socket:
         listener.listen(MAX_WAITING)
     except OSError as error:
         listener.close()
-        raise ConsoleError(f"cannot listen at {path}: {error.strerror}; is its folder there and writable?") from error
+        told = Sentence(
+            "cannot listen at {path}: {error}; is its folder there and writable?", path=path, error=error.strerror
+        )
+        raise ConsoleError(told) from error
     return listener
 
 
@@ -164,11 +168,17 @@ def ask(path: Path, question: str, timeout_s: float) -> bytes:
                 answer += part
                 connection.settimeout(max(0.001, deadline_s - time.monotonic()))
         except TimeoutError as error:
-            raise ConsoleError(f"the agent at {path} gave no answer in {timeout_s:g} s") from error
+            told = Sentence("the agent at {path} gave no answer in {seconds} s", path=path, seconds=f"{timeout_s:g}")
+            raise ConsoleError(told) from error
         except PermissionError as error:
-            raise ConsoleDeniedError(f"you may not speak to the agent at {path}: say it with sudo") from error
+            told = Sentence("you may not speak to the agent at {path}: say it with sudo", path=path)
+            raise ConsoleDeniedError(told) from error
         except OSError as error:
-            raise ConsoleError(f"no agent listens at {path} ({error.strerror}): is it running?") from error
+            told = Sentence("no agent listens at {path} ({error}): is it running?", path=path, error=error.strerror)
+            raise ConsoleError(told) from error
     if not answer:
-        raise ConsoleError(f"the agent at {path} hung up without an answer: it is stopping, or has too many to answer")
+        told = Sentence(
+            "the agent at {path} hung up without an answer: it is stopping, or has too many to answer", path=path
+        )
+        raise ConsoleError(told)
     return answer

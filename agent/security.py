@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from agent.messages.codec import WordError, parse_json
 from agent.messages.commands import VerifiedCommand, obeyed_without_clock
 from agent.messages.reasons import Reason
+from agent.messages.sentences import Sentence
 from agent.messages.trust import (
     TrustDocument,
     TrustedKey,
@@ -232,9 +233,9 @@ class NodeKey:
         try:
             private = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise NodeKeyError("the node's key is not an unencrypted PKCS #8 PEM text") from None
+            raise NodeKeyError(Sentence("the node's key is not an unencrypted PKCS #8 PEM text")) from None
         if not isinstance(private, Ed25519PrivateKey):
-            raise NodeKeyError("the node's key is of another kind than Ed25519")
+            raise NodeKeyError(Sentence("the node's key is of another kind than Ed25519"))
         return cls(private)
 
     def private_pem(self) -> bytes:

@@ -10,7 +10,19 @@ from datetime import UTC, datetime
 
 from agent.messages import commands as words
 from agent.messages.codec import WordError, convert, encode, parse_json
-from agent.messages.commands import AnyCommand, Claims, Play, ReportNow, SetMute, SetTrust, SetVolume, Stop, Time
+from agent.messages.commands import (
+    AnyCommand,
+    Claims,
+    Play,
+    ReportNow,
+    Restart,
+    SelfTest,
+    SetMute,
+    SetTrust,
+    SetVolume,
+    Stop,
+    Time,
+)
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.words import Kind
 from control import addresses
@@ -39,6 +51,8 @@ COMMANDS: Mapping[str, type[Word]] = {
     "set_volume": SetVolume,
     "set_mute": SetMute,
     "report_now": ReportNow,
+    "self_test": SelfTest,
+    "restart": Restart,
     "time": Time,
     "order": words.Order,
     "prefetch": words.Prefetch,

@@ -33,6 +33,7 @@ REAL = (
     "tests/test_hls.py",
     "tests/test_link.py",
     "tests/test_player.py",
+    "tests/test_probe.py",
     "tests/test_sound_card.py",
     "tests/test_speech.py",
     "tests/test_store.py",

@@ -1,6 +1,7 @@
 """The systemd unit: known keys only, and as little access as the node can live with."""
 
 import configparser
+import fnmatch
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ SLOWEST_START_S = 12
 """Of a Zero 2 W with a busy SD card."""
 UNITS = Path(__file__).parent.parent / "systemd"
 UNIT = UNITS / "loa-agent.service"
+FIRST_BOOT = UNITS / "loa-first-boot.service"
 PROGRAMS = ("/usr/bin/loa-agent", "/usr/lib/loa/trial")
 MAX_EXPOSURE_TENTHS = 15
 """0 is walled in, 100 is naked. What is left: the network, two kinds of device, asking the kernel for the time,
@@ -82,6 +84,46 @@ def read(path: Path) -> configparser.ConfigParser:
     unit.optionxform = str  # type: ignore[assignment, method-assign]  # keys are case-sensitive here
     unit.read_string(path.read_text())
     return unit
+
+
+def test_first_boot_comes_before_the_node_and_waits_for_no_network(tmp_path: Path) -> None:
+    unit = read(FIRST_BOOT)
+    assert unit["Unit"]["Before"] == "loa-agent.service"
+    assert unit["Unit"]["After"] == "systemd-sysusers.service"
+    assert "/boot/firmware" in unit["Unit"]["RequiresMountsFor"].split()
+    assert unit["Service"]["Type"] == "oneshot"
+    assert unit["Service"]["ExecStart"].split() == [read(UNIT)["Service"]["ExecStart"].split()[0], "first-boot"]
+    assert "/etc" in unit["Service"]["ReadWritePaths"].split(), "a mount of its own could not be exchanged"
+    assert int(unit["Service"]["TimeoutStartSec"]) < 300
+
+
+def test_first_boot_has_no_more_rights_than_it_needs(tmp_path: Path) -> None:
+    unit = installed(tmp_path, unit=FIRST_BOOT)
+    done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", unit)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("node.yaml", True),
+        ("NODE.YAML", True),
+        ("node.yaml.txt", True),
+        ("trust.yml", True),
+        ("node.key", True),
+        ("node.key.used", True),
+        ("ca.pem", True),
+        ("loa-result.txt", False),
+        ("photo.jpg", False),
+    ],
+)
+def test_first_boot_begins_only_where_something_was_dropped(name: str, wanted: bool) -> None:
+    patterns = [
+        line.removeprefix("ConditionPathExistsGlob=|/boot/firmware/loa/")
+        for line in FIRST_BOOT.read_text().splitlines()
+        if line.startswith("Condition")
+    ]
+    assert any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) == wanted
 
 
 def test_the_relay_falls_on_every_way_out_and_the_node_comes_back() -> None:

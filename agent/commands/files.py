@@ -9,18 +9,38 @@ from agent.security import Addressee, NodeKey, NodeKeyError, TrustError, TrustSt
 from agent.verification.key_file import load_or_make
 
 
-def load(path: Path) -> tuple[Config, TrustStore]:
-    """node.yaml, and the trust document that it names.
+def load(path: Path, aside: Path | None = None) -> tuple[Config, TrustStore]:
+    """node.yaml, and the trust document that it names. `aside`: what will be in its folder lies there now.
 
     Raises:
-        ConfigError: with every problem of the first of the two that has one.
+        ConfigError: with every problem of both; of the trust document beside a bad node.yaml as far as can be told.
     """
-    config = load_config(path)
-    document = load_trust(config.trust, config.site)
+    try:
+        config = load_config(path, aside)
+    except ConfigError as error:
+        beside = path.with_name("trust.yaml")
+        raise ConfigError((*error.problems, *_problems_of_trust(beside, aside))) from None
+    document = load_trust(config.trust, config.site, _aside(config.trust.parent, path.absolute().parent, aside))
     try:
         return config, TrustStore(document, site=config.site)
     except TrustError as error:
-        raise ConfigError((Problem(str(config.trust), 1, 1, str(error)),)) from None
+        raise ConfigError((Problem(str(config.trust), 1, 1, error.args[0]),)) from None
+
+
+def _problems_of_trust(path: Path, aside: Path | None) -> tuple[Problem, ...]:
+    """What is wrong with it whatever the site; nothing where there is none."""
+    if not (path if aside is None else aside / path.name).exists():
+        return ()
+    try:
+        load_trust(path, None, aside)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _aside(folder: Path, base: Path, aside: Path | None) -> Path | None:
+    """Where a folder's contents lie now, if it is within the one that lies aside."""
+    return aside / folder.relative_to(base) if aside is not None and folder.is_relative_to(base) else None
 
 
 def addressee(config: Config) -> Addressee:
@@ -38,4 +58,4 @@ def node_key(config: Config) -> NodeKey:
     try:
         return load_or_make(key_file(config))
     except NodeKeyError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(*error.args) from None

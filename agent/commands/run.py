@@ -17,6 +17,7 @@ from agent.clock_chip import read_chip
 from agent.commands.amp_off import claim_of
 from agent.commands.exits import BUG, DONE
 from agent.commands.files import addressee, load, node_key
+from agent.commands.language import Language
 from agent.commands.places import socket_in, unit_folder
 from agent.config import Config, ConfigError, Problem
 from agent.console import Console
@@ -52,11 +53,11 @@ log = logging.getLogger("loa")
 Inbox = SimpleQueue[ev.Event]
 
 
-def arguments(_: argparse.ArgumentParser) -> None:
+def arguments(_: argparse.ArgumentParser, __: Language) -> None:
     """None of its own."""
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, _: Language) -> int:
     """Whatever the loop ends with. Raises ConfigError, CommandError, OSError where it cannot begin."""
     tell_of_crashes(log_to_stderr())
     name_threads()

@@ -3,11 +3,14 @@
 Any thread. Pure but for `read_text`.
 """
 
+import errno
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
+
+from agent.messages.sentences import Sentence, Translate
 
 MAX_FILE_BYTES = 64 * 1024
 """Largest file read, in bytes: thirty times the example; a pole's processor takes seconds for more."""
@@ -34,10 +37,14 @@ class Problem:
     file: str
     line: int
     column: int
-    text: str
+    text: Sentence
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.text}"
+
+    def in_words_of(self, translate: Translate) -> str:
+        """The same line in another language."""
+        return f"{self.file}:{self.line}:{self.column}: {self.text.in_words_of(translate)}"
 
 
 class ConfigError(ValueError):
@@ -52,7 +59,7 @@ class Mistake(NamedTuple):
     """A problem before its file is known."""
 
     position: Position
-    text: str
+    text: Sentence
 
 
 class Mistakes(Exception):  # noqa: N818  it carries several, and each is one of these
@@ -75,39 +82,65 @@ def problems_of(file: Path, mistakes: Iterable[Mistake]) -> tuple[Problem, ...]:
     problems = tuple(Problem(str(file), *mistake.position, mistake.text) for mistake in distinct[:MAX_PROBLEMS])
     if len(distinct) <= MAX_PROBLEMS:
         return problems
-    more = f"and {len(distinct) - MAX_PROBLEMS} more problems: mend those above, and check again"
+    more = Sentence("and {count} more problems: mend those above, and check again", count=len(distinct) - MAX_PROBLEMS)
     return (*problems, Problem(str(file), *distinct[MAX_PROBLEMS].position, more))
 
 
-def read_text(path: Path) -> str:
-    """The text of a file of ours.
+def read_text(path: Path, now: Path | None = None) -> str:
+    """The text of a file of ours, called `path` in problems; `now` is where it lies, if elsewhere.
 
     Raises:
         ConfigError: missing, unreadable, not a file, larger than `MAX_FILE_BYTES`, empty, or not plain UTF-8.
     """
+    lies = path if now is None else now
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            _fail(path, START, "is not a file: name the file itself")
-        with path.open("rb") as file:
+        if not stat.S_ISREG(lies.stat().st_mode):
+            _fail(path, START, Sentence("is not a file: name the file itself"))
+        with lies.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        _fail(path, START, f"cannot be read ({reason}): write this file, or name another one")
+        reason = reason_of(error)
+        _fail(path, START, Sentence("cannot be read ({reason}): write this file, or name another one", reason=reason))
     if len(raw) > MAX_FILE_BYTES:
-        _fail(path, START, f"is larger than {MAX_FILE_BYTES} bytes: write only what the example file shows")
+        limit = MAX_FILE_BYTES
+        _fail(
+            path, START, Sentence("is larger than {limit} bytes: write only what the example file shows", limit=limit)
+        )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        _fail(path, START, "is UTF-16: save it as UTF-8")
+        _fail(path, START, Sentence("is UTF-16: save it as UTF-8"))
     if raw.startswith(b"\xef\xbb\xbf"):
-        _fail(path, START, "begins with a byte order mark: save it as UTF-8 without one")
+        _fail(path, START, Sentence("begins with a byte order mark: save it as UTF-8 without one"))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8")
-        text = f"byte 0x{raw[error.start]:02x} is not UTF-8: save the file as UTF-8"
-        _fail(path, position_in(before, len(before)), text)
+        byte = f"0x{raw[error.start]:02x}"
+        told = Sentence("byte {byte} is not UTF-8: save the file as UTF-8", byte=byte)
+        _fail(path, position_in(before, len(before)), told)
 
 
-def _fail(path: Path, position: Position, text: str) -> NoReturn:
+_REASONS: Final = {
+    errno.ENOENT: Sentence("No such file or directory"),
+    errno.EACCES: Sentence("Permission denied"),
+    errno.EISDIR: Sentence("Is a directory"),
+    errno.ENOTDIR: Sentence("Not a directory"),
+    errno.ELOOP: Sentence("Too many levels of symbolic links"),
+    errno.ENAMETOOLONG: Sentence("File name too long"),
+    errno.ENOSPC: Sentence("No space left on device"),
+    errno.EROFS: Sentence("Read-only file system"),
+    errno.EIO: Sentence("Input/output error"),
+}
+"""What the system says of files, so that it can be said in Vietnamese."""
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file cannot be had."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    return _REASONS.get(error.errno) or str(error.strerror)
+
+
+def _fail(path: Path, position: Position, text: Sentence) -> NoReturn:
     raise ConfigError((Problem(str(path), *position, text),))
 
 

@@ -8,19 +8,37 @@ import shutil
 from collections.abc import Iterator
 
 from agent.configuration.words import Speech
+from agent.messages.sentences import Sentence
 
 ESPEAK = "espeak-ng"
 MODELS = "*.onnx"
 
 
-def speech_notes(speech: Speech) -> Iterator[str]:
+def speech_notes(speech: Speech) -> Iterator[Sentence]:
     """One sentence for each engine that cannot speak."""
     if shutil.which(ESPEAK) is None:
-        others = "languages for which Piper has no voice are" if speech.piper is not None else "speech is"
-        yield f"{ESPEAK} is not installed: {others} refused (no_voice); run apt install {ESPEAK}"
+        yield _no_espeak(others=speech.piper is not None)
     if speech.piper is None or speech.voices is None:
         return
     if not (speech.piper.is_file() and os.access(speech.piper, os.X_OK)):
-        yield f"speech.piper: {speech.piper} is no program that can be run: {ESPEAK} speaks instead"
+        yield Sentence(
+            "speech.piper: {piper} is no program that can be run: {espeak} speaks instead",
+            piper=speech.piper,
+            espeak=ESPEAK,
+        )
     elif not any(path.with_name(f"{path.name}.json").is_file() for path in speech.voices.glob(MODELS)):
-        yield f"speech.voices: {speech.voices} holds no voice (NAME.onnx with NAME.onnx.json): {ESPEAK} speaks instead"
+        yield Sentence(
+            "speech.voices: {voices} holds no voice (NAME.onnx with NAME.onnx.json): {espeak} speaks instead",
+            voices=speech.voices,
+            espeak=ESPEAK,
+        )
+
+
+def _no_espeak(*, others: bool) -> Sentence:
+    if others:
+        return Sentence(
+            "{espeak} is not installed: languages for which Piper has no voice are refused (no_voice); "
+            "run apt install {espeak}",
+            espeak=ESPEAK,
+        )
+    return Sentence("{espeak} is not installed: speech is refused (no_voice); run apt install {espeak}", espeak=ESPEAK)

@@ -16,6 +16,7 @@ from agent.configuration.fields import Place, Reader, choice, mistake, nearest, 
 from agent.configuration.problems import Mistake, shown
 from agent.configuration.sections import Field, distinct, items, named, position_of, read_document, section
 from agent.configuration.yaml_text import Mapping, Scalar, Sequence, Value
+from agent.messages.sentences import Sentence
 from agent.messages.trust import Permission, Roots, TrustDocument, TrustedKey
 
 MAX_KEYS = 200
@@ -25,9 +26,12 @@ MAX_SIGNATURES = 8
 MAX_VERSION = 1_000_000_000
 """Highest version: each change is one up, so this is a slip of the hand and not a history."""
 
-_KID = text("an id of letters, digits, '.', '_' and '-', 64 at most, such as hd-operator", r"[A-Za-z0-9._-]{1,64}")
+_KID = text(
+    Sentence("an id of letters, digits, '.', '_' and '-', 64 at most, such as {example}", example="hd-operator"),
+    r"[A-Za-z0-9._-]{1,64}",
+)
 _PERMISSION = choice(*get_args(Permission))
-_PUBLIC_WRITE = "the 43 letters that `loactl keygen` printed: base64url of the key's 32 bytes, without ="
+_PUBLIC_WRITE = Sentence("the 43 letters that `loactl keygen` printed: base64url of the key's 32 bytes, without =")
 
 
 def _public(value: Value, place: Place) -> str:
@@ -40,7 +44,7 @@ def _public(value: Value, place: Place) -> str:
 
 _INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[Zz]|\+00:00)")
 
-_INSTANT_WRITE = "an instant in UTC with a Z, such as 2026-01-01T00:00:00Z"
+_INSTANT_WRITE = Sentence("an instant in UTC with a Z, such as {example}", example="2026-01-01T00:00:00Z")
 
 
 def _instant(value: Value, place: Place) -> datetime:
@@ -49,32 +53,52 @@ def _instant(value: Value, place: Place) -> datetime:
         raise wrong(value, place, _INSTANT_WRITE)
     parts = _INSTANT.fullmatch(value.text)
     if parts is None:
-        raise mistake(value.position, f"{place.name} is {shown(value.text)}: write {_INSTANT_WRITE}")
+        told = Sentence(
+            "{name} {found}: write {write}",
+            name=place.name,
+            found=Sentence("is {text}", text=shown(value.text)),
+            write=_INSTANT_WRITE,
+        )
+        raise mistake(value.position, told)
     year, month, day, hour, minute, second = map(int, parts.groups())
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
-        told = f"is {value.text}, which is in no calendar: write {_INSTANT_WRITE}"
-        raise mistake(value.position, f"{place.name} {told}") from None
+        told = Sentence(
+            "{name} is {text}, which is in no calendar: write {write}",
+            name=place.name,
+            text=value.text,
+            write=_INSTANT_WRITE,
+        )
+        raise mistake(value.position, told) from None
 
 
 def _authority(value: Value, place: Place) -> str:
     """Whose key it is. Commands must name it letter for letter, so it is in Unicode's composed form."""
-    written = text("whose key it is, such as commune operator")(value, place)
+    written = text(Sentence("whose key it is, such as {example}", example="commune operator"))(value, place)
     if not unicodedata.is_normalized("NFC", written):
-        told = "is not in composed Unicode (NFC): write it anew with the keyboard at Unicode dựng sẵn"
-        raise mistake(value.position, f"{place.name} {told}")
+        told = Sentence(
+            "{name} is not in composed Unicode (NFC): write it anew with the keyboard at Unicode dựng sẵn",
+            name=place.name,
+        )
+        raise mistake(value.position, told)
     return written
 
 
-def _site(expected: str) -> Reader[str]:
-    read_text = text("the commune's name, such as hoang-dao", r"[a-z0-9][a-z0-9-]{0,39}")
+def _site(expected: str | None) -> Reader[str]:
+    read_text = text(Sentence("the commune's name, such as {example}", example="hoang-dao"), r"[a-z0-9][a-z0-9-]{0,39}")
 
     def read(value: Value, place: Place) -> str:
         written = read_text(value, place)
-        if written != expected:
-            told = f"write {expected}, or take this site's own trust document"
-            raise mistake(value.position, f"{place.name} is {written}, and the node's is {expected}: {told}")
+        if expected is not None and written != expected:
+            told = Sentence(
+                "{name} is {written}, and the node's is {expected}: "
+                "write {expected}, or take this site's own trust document",
+                name=place.name,
+                written=written,
+                expected=expected,
+            )
+            raise mistake(value.position, told)
         return written
 
     return read
@@ -85,14 +109,19 @@ def _site(expected: str) -> Reader[str]:
 
 def _window_is_open(key: TrustedKey, keys: Mapping, place: Place) -> Iterator[Mistake]:
     if key.valid_until <= key.valid_from:
-        told = f"{place.under('valid_until').name} is not after valid_from: write a later instant"
+        name = place.under("valid_until").name
+        told = Sentence("{name} is not after {start}: write a later instant", name=name, start="valid_from")
         yield Mistake(position_of(keys, "valid_until"), told)
 
 
 def _threshold_can_be_met(roots: Roots, keys: Mapping, place: Place) -> Iterator[Mistake]:
     if roots.threshold > len(roots.kids):
-        name = place.under("threshold").name
-        told = f"{name} is {roots.threshold}, more than there are kids: write at most {len(roots.kids)}"
+        told = Sentence(
+            "{name} is {threshold}, more than there are kids: write at most {count}",
+            name=place.under("threshold").name,
+            threshold=roots.threshold,
+            count=len(roots.kids),
+        )
         yield Mistake(position_of(keys, "threshold"), told)
 
 
@@ -107,7 +136,12 @@ def _keys_are_distinct(document: TrustDocument, keys: Mapping, place: Place) -> 
             name = place.under("keys").entry(index).under(member).name
             written = getattr(key, member)
             if written in first:
-                told = f"{name} is the same as {first[written]}: write each key once, under its own {member}"
+                told = Sentence(
+                    "{name} is the same as {first}: write each key once, under its own {member}",
+                    name=name,
+                    first=first[written],
+                    member=member,
+                )
                 yield Mistake(position_of(value, member), told)
             first.setdefault(written, name)
 
@@ -120,22 +154,34 @@ def _roots_have_keys(document: TrustDocument, keys: Mapping, place: Place) -> It
     assert isinstance(listed, Sequence)
     for index, (kid, value) in enumerate(zip(document.roots.kids, listed.values, strict=True)):
         if kid not in known:
-            name = place.under("roots").under("kids").entry(index).name
-            told = nearest(kid, known) or "the kid of one of the keys above"
-            yield Mistake(value.position, f"{name} is {kid}, which is none of the keys: write {told}")
+            told = Sentence(
+                "{name} is {kid}, which is none of the keys: write {write}",
+                name=place.under("roots").under("kids").entry(index).name,
+                kid=kid,
+                write=nearest(kid, known) or Sentence("the kid of one of the keys above"),
+            )
+            yield Mistake(value.position, told)
 
 
 # The tables ---------------------------------------------------------------------------------------------------------
 
 _KEY = section(
     TrustedKey,
-    Field("kid", _KID, required="kid: and a name for the key, such as hd-operator"),
-    Field("public", _public, required='public: "..." as `loactl keygen` printed it'),
-    Field("authority", _authority, required="authority: and whose key it is, such as commune operator"),
+    Field("kid", _KID, required=Sentence("kid: and a name for the key, such as {example}", example="hd-operator")),
+    Field("public", _public, required=Sentence('public: "..." as `loactl keygen` printed it')),
+    Field(
+        "authority",
+        _authority,
+        required=Sentence("authority: and whose key it is, such as {example}", example="commune operator"),
+    ),
     Field(
         "may",
-        items(_PERMISSION, len(get_args(Permission)), "a list such as [play.normal, stop], or [] for a root"),
-        required="may: [play.normal, stop], or may: [] for a root or a retired key",
+        items(
+            _PERMISSION,
+            len(get_args(Permission)),
+            Sentence("a list such as {example}, or [] for a root", example="[play.normal, stop]"),
+        ),
+        required=Sentence("{example}, or may: [] for a root or a retired key", example="may: [play.normal, stop]"),
     ),
     Field("max_volume_percent", whole(0, 100)),
     Field("valid_from", _instant, required="valid_from: 2026-01-01T00:00:00Z"),
@@ -144,11 +190,11 @@ _KEY = section(
 )
 _ROOTS = section(
     Roots,
-    Field("threshold", whole(1, MAX_ROOTS), required="threshold: 1, how many roots must sign a change"),
+    Field("threshold", whole(1, MAX_ROOTS), required=Sentence("threshold: 1, how many roots must sign a change")),
     Field(
         "kids",
-        distinct(items(_KID, MAX_ROOTS, "a list such as [hd-root]", at_least=1)),
-        required="kids: [hd-root], the kids of the root keys",
+        distinct(items(_KID, MAX_ROOTS, Sentence("a list such as {example}", example="[hd-root]"), at_least=1)),
+        required=Sentence("kids: [hd-root], the kids of the root keys"),
     ),
     rules=(_threshold_can_be_met,),
 )
@@ -156,18 +202,18 @@ _APPROVALS = named(
     _PERMISSION,
     lambda _: whole(1, MAX_SIGNATURES),
     len(get_args(Permission)),
-    "a group such as {play.emergency: 2}, or {} for none",
+    Sentence("a group such as {example}, or {{}} for none", example="{play.emergency: 2}"),
 )
 
 
-def _document(site: str) -> Reader[TrustDocument]:
+def _document(site: str | None) -> Reader[TrustDocument]:
     return section(
         TrustDocument,
         Field("version", whole(1, MAX_VERSION), required="version: 1"),
-        Field("site", _site(site), required=f"site: {site}"),
+        Field("site", _site(site), required=f"site: {site or 'hoang-dao'}"),
         Field(
             "keys",
-            items(_KEY, MAX_KEYS, "a list of keys, each with kid, public, may", at_least=1),
+            items(_KEY, MAX_KEYS, Sentence("a list of keys, each with kid, public, may"), at_least=1),
             required="keys: [...]",
         ),
         Field("roots", _ROOTS, required="roots: {threshold: 1, kids: [hd-root]}"),
@@ -176,10 +222,12 @@ def _document(site: str) -> Reader[TrustDocument]:
     )
 
 
-def load_trust(path: Path, site: str) -> TrustDocument:
-    """The trust document of this site. Its hash and its history are not looked at here.
+def load_trust(path: Path, site: str | None, aside: Path | None = None) -> TrustDocument:
+    """The trust document of this site (None: of any). Its hash and its history are not looked at here.
+
+    `aside`: what will be in the file's folder lies there now.
 
     Raises:
         ConfigError: with every problem found in the file.
     """
-    return read_document(path, _document(site))
+    return read_document(path, _document(site), aside)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from agent.messages.documents import Day
 from agent.messages.rules import NO_RULES, Ceiling, Rules, split, strictest, united
+from agent.messages.sentences import Sentence
 from agent.messages.words import Kind
 
 
@@ -188,4 +189,4 @@ class Config:
     heartbeat_s: int = 60
     policy: Policy | None = None
     timezone: str = "Asia/Ho_Chi_Minh"
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()

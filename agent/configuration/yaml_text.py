@@ -14,6 +14,7 @@ import yaml
 from yaml.resolver import Resolver
 
 from agent.configuration.problems import START, Mistake, Mistakes, Position, position_in, shown
+from agent.messages.sentences import Sentence
 
 MAX_DEPTH = 8
 """Deepest nesting of lists and mappings: the real files need four."""
@@ -85,20 +86,21 @@ class _Document:
         try:
             self._loader: Any = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
-            what = f"character U+{ord(text[error.position]):04X} cannot stand in YAML: remove it"
-            raise Mistakes(Mistake(position_in(text, error.position), what)) from None
+            character = f"U+{ord(text[error.position]):04X}"
+            told = Sentence("character {character} cannot stand in YAML: remove it", character=character)
+            raise Mistakes(Mistake(position_in(text, error.position), told)) from None
 
     def read(self) -> tuple[Value, list[Mistake]]:
         self._next()  # the stream's start
         event = self._next()
         if isinstance(event, yaml.StreamEndEvent):
-            raise Mistakes(Mistake(START, "the file is empty: begin with the example file"))
+            raise Mistakes(Mistake(START, Sentence("the file is empty: begin with the example file")))
         self._refuse_directives(event)
         value = self._value(self._next(), 1)
         self._next()  # the document's end
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            self._refuse(event, "a second document begins here: keep one document in the file")
+            self._refuse(event, Sentence("a second document begins here: keep one document in the file"))
         return value, self._found
 
     def _next(self) -> yaml.Event:
@@ -108,32 +110,38 @@ class _Document:
             raise Mistakes(_syntax_mistake(error)) from None
         except (ValueError, OverflowError):  # an escape or a version number beyond what Python can hold
             mark = self._loader.get_mark()
-            raise Mistakes(Mistake(_at(mark), "a number here is too large for YAML: write a smaller one")) from None
+            told = Sentence("a number here is too large for YAML: write a smaller one")
+            raise Mistakes(Mistake(_at(mark), told)) from None
         return event
 
-    def _refuse(self, event: yaml.Event, text: str) -> None:
+    def _refuse(self, event: yaml.Event, text: Sentence) -> None:
         self._found.append(Mistake(_at(event.start_mark), text))
 
     def _refuse_directives(self, event: yaml.Event) -> None:
         assert isinstance(event, yaml.DocumentStartEvent)
         if event.version or event.tags:
-            self._refuse(event, "directives are not read here: remove the line that begins with %")
+            self._refuse(event, Sentence("directives are not read here: remove the line that begins with %"))
 
     def _value(self, event: yaml.Event, depth: int) -> Value:
         position = _at(event.start_mark)
         if depth > MAX_DEPTH:
-            raise Mistakes(Mistake(position, f"nested deeper than {MAX_DEPTH} levels: write it as the example shows"))
+            told = Sentence("nested deeper than {levels} levels: write it as the example shows", levels=MAX_DEPTH)
+            raise Mistakes(Mistake(position, told))
         if isinstance(event, yaml.AliasEvent):
-            anchor = shown(event.anchor or "")
-            self._refuse(event, f"aliases are not read here: write out again what *{anchor} stands for")
+            anchor = f"*{shown(event.anchor or '')}"
+            self._refuse(
+                event, Sentence("aliases are not read here: write out again what {anchor} stands for", anchor=anchor)
+            )
             return Refused(position)
         assert isinstance(event, yaml.NodeEvent)
         if event.anchor is not None:
-            self._refuse(event, f"anchors are not read here: remove &{shown(event.anchor)}")
+            self._refuse(
+                event, Sentence("anchors are not read here: remove {anchor}", anchor=f"&{shown(event.anchor)}")
+            )
         tag = getattr(event, "tag", None)
         if tag is not None:
             written = shown(tag.replace("tag:yaml.org,2002:", "!!"))
-            self._refuse(event, f"tags are not read here: remove {written}, and put texts in quotes")
+            self._refuse(event, Sentence("tags are not read here: remove {tag}, and put texts in quotes", tag=written))
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(event.value, event.style is None, position) if tag is None else Refused(position)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -150,12 +158,15 @@ class _Document:
             key = self._value(event, depth)
             value = self._value(self._next(), depth)
             if not isinstance(key, Scalar):
-                self._refuse(event, "a key must be one word: write name: value")
+                self._refuse(event, Sentence("a key must be one word: write name: value"))
             elif key.plain and key.text == "<<":
-                self._refuse(event, "merge keys are not read here: write the keys out")
+                self._refuse(event, Sentence("merge keys are not read here: write the keys out"))
             elif key.text in first:
                 line = first[key.text].line
-                self._refuse(event, f"{shown(key.text)} stands twice, first in line {line}: keep one of them")
+                told = Sentence(
+                    "{key} stands twice, first in line {line}: keep one of them", key=shown(key.text), line=line
+                )
+                self._refuse(event, told)
             else:
                 first[key.text] = key.position
                 yield key, value
@@ -166,18 +177,30 @@ def _at(mark: Any) -> Position:
 
 
 _SYNTAX = (
-    ("'\\t'", "a tab stands here, where YAML takes only spaces: write spaces"),
-    ("could not find expected ':'", "this line has no colon after its key: write name: value"),
+    ("'\\t'", Sentence("a tab stands here, where YAML takes only spaces: write spaces")),
+    ("could not find expected ':'", Sentence("this line has no colon after its key: write name: value")),
     (
         "mapping values are not allowed here",
-        "a colon stands where none can be: put the text in quotes, or line the key up with its neighbours",
+        Sentence("a colon stands where none can be: put the text in quotes, or line the key up with its neighbours"),
     ),
-    ("found unexpected end of stream", "a quote is opened here and never closed: write the closing quote"),
-    ("expected ',' or ']'", "a list is not closed before this: write ] after its last entry, and commas between"),
-    ("expected ',' or '}'", "a mapping is not closed before this: write } after its last entry, and commas between"),
-    ("expected <block end>", "this line is not lined up with its neighbours: indent it with as many spaces as they"),
-    ("that cannot start any token", "this character cannot begin a text: put the text in quotes"),
-    ("unknown escape character", "this is no escape: write \\\\ for a backslash, or take single quotes"),
+    (
+        "found unexpected end of stream",
+        Sentence("a quote is opened here and never closed: write the closing quote"),
+    ),
+    (
+        "expected ',' or ']'",
+        Sentence("a list is not closed before this: write ] after its last entry, and commas between"),
+    ),
+    (
+        "expected ',' or '}'",
+        Sentence("a mapping is not closed before this: write }} after its last entry, and commas between"),
+    ),
+    (
+        "expected <block end>",
+        Sentence("this line is not lined up with its neighbours: indent it with as many spaces as they"),
+    ),
+    ("that cannot start any token", Sentence("this character cannot begin a text: put the text in quotes")),
+    ("unknown escape character", Sentence("this is no escape: write \\\\ for a backslash, or take single quotes")),
 )
 """Words of the parser's complaint, and what it means to the person who wrote the file."""
 
@@ -191,4 +214,7 @@ def _syntax_mistake(error: yaml.MarkedYAMLError) -> Mistake:
     for words, sentence in _SYNTAX:
         if words in problem:
             return Mistake(position, sentence)
-    return Mistake(position, f"this is not YAML ({problem[:80]}): write one name: value a line, indented with spaces")
+    told = Sentence(
+        "this is not YAML ({problem}): write one name: value a line, indented with spaces", problem=problem[:80]
+    )
+    return Mistake(position, told)

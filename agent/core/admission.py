@@ -10,13 +10,15 @@ from typing import Final
 from agent.core import plays, settings, unjudged
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
+from agent.core.amplifier import Mode
 from agent.core.answers import accept, forget_expired, refuse
 from agent.core.attempts import drop
 from agent.core.copies import take_copy
 from agent.core.documents import set_document
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.items import Outcome
-from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn
+from agent.core.pending import RestartDue
+from agent.core.state import MAX_ACCEPTED, RememberedStop, Turn, disk_fault
 from agent.core.stops import may_end, may_end_kind, remember
 from agent.core.trusting import set_trust
 from agent.messages import effects as do
@@ -27,6 +29,8 @@ from agent.messages.commands import (
     Play,
     Prefetch,
     ReportNow,
+    Restart,
+    SelfTest,
     SetMute,
     SetTrust,
     SetVolume,
@@ -188,6 +192,24 @@ def _say_a_nonce(turn: Turn) -> None:
     publish_state(turn)
 
 
+def _self_test(turn: Turn, event: ev.CommandVerified) -> None:
+    """What can be told without a sound, in the outcome; nothing is switched: the amplifier is the programme's alone."""
+    state = turn.state
+    faulty = [zone for zone, amplifier in state.amplifiers.items() if amplifier.mode is Mode.FAULT]
+    faults = (
+        ("sound card", state.card_fault),
+        ("amplifiers", ", ".join(faulty)),
+        ("disk", disk_fault(state, turn.now)),
+    )
+    told = "; ".join(f"{name}: {fault}" for name, fault in faults if fault) or "no fault is known"
+    status = turn.report(status_report(turn, event.verified.jti))
+    accept(turn, event, status, detail=f"without a sound: {told}"[:200])
+
+
+def _restart(turn: Turn, event: ev.CommandVerified) -> None:
+    accept(turn, event, then=RestartDue(event.verified.iss))
+
+
 def _time(turn: Turn, event: ev.CommandVerified) -> None:
     command = event.verified.command
     assert isinstance(command, Time)
@@ -217,6 +239,8 @@ _OBEY: Final[dict[type, Callable[[Turn, ev.CommandVerified], None]]] = {
     SetVolume: settings.set_volume,
     SetMute: settings.set_mute,
     ReportNow: _report_now,
+    SelfTest: _self_test,
+    Restart: _restart,
     Time: _time,
     SetTrust: set_trust,
     SetSchedule: set_document,

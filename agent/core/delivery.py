@@ -16,7 +16,7 @@ from agent.core import timekeeping as tk
 from agent.core.copies import acknowledge
 from agent.core.heartbeat import publish_state
 from agent.core.items import Item
-from agent.core.pending import DocumentInForce, ItemDurable, Pending, SettingInForce, TrustInForce
+from agent.core.pending import DocumentInForce, ItemDurable, Pending, RestartDue, SettingInForce, TrustInForce
 from agent.core.settings import apply_setting
 from agent.core.state import COMMIT_RETRY_S, DISK_CALM_S, Turn, disk_fault
 from agent.messages import effects as do
@@ -154,6 +154,8 @@ def on_committed(turn: Turn, event: ev.Committed) -> None:
             trusting.come_into_force(turn, document)
         case DocumentInForce():
             documents.come_into_force(turn, pending.then)
+        case RestartDue(iss):
+            turn.state = replace(turn.state, restart_due=iss)
 
 
 def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:

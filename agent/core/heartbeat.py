@@ -6,16 +6,15 @@
 from dataclasses import replace
 from typing import Final, Literal
 
-from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.documents import seen
 from agent.core.state import State as NodeState
 from agent.core.state import Turn, disk_fault
-from agent.messages.absent import UNSET, UnsetType
+from agent.messages.absent import UNSET
 from agent.messages.codec import encode
 from agent.messages.effects import KeepNames, MeasureVitals, PublishHeartbeat, PublishState
 from agent.messages.events import Now, VitalsMeasured
-from agent.messages.reports import ClockSeen, DocumentSeen, Heartbeat, State, Status
+from agent.messages.reports import ClockSeen, Heartbeat, State, Status
 from agent.messages.trust import names_used
 
 MAX_HEARTBEAT_BYTES: Final = 512
@@ -53,13 +52,13 @@ def publish_state(turn: Turn, *, online: bool = True) -> None:
         nonce=state.timekeeping.nonce or UNSET,
         clock=clock_seen(state),
         trust_version=state.trust.document.version,
-        key_ends=_key_ends(turn),
+        key_ends=key_ends(turn) or UNSET,
         rolled_back=settings.rolled_back or UNSET,
     )
     turn.do(PublishState(encode(document)))
 
 
-def _key_ends(turn: Turn) -> str | UnsetType:
+def key_ends(turn: Turn) -> str:
     """The keys that may do something and end soon, or have ended: somebody must renew or retire them.
 
     The roots among them: `set_trust` asks no date of theirs, but a `time` does.
@@ -67,7 +66,7 @@ def _key_ends(turn: Turn) -> str | UnsetType:
     document = turn.state.trust.document
     used = [key for key in document.keys if key.may or key.kid in document.roots.kids]
     soon = [key.kid for key in used if key.valid_until.timestamp() - turn.wall_s < KEY_END_WARNING_S]
-    return ", ".join(soon)[:200] if soon else UNSET
+    return ", ".join(soon)[:200]
 
 
 def status_report(turn: Turn, jti: str | None = None) -> Status:
@@ -94,7 +93,7 @@ def tell_status(turn: Turn) -> None:
     """The `status` of every six hours; with it the names of the keys in force are kept, and their ends warned of."""
     names = tuple(names_used([turn.state.trust.document]).items())
     turn.commit(turn.report(status_report(turn)), KeepNames(names))
-    if _key_ends(turn) is not UNSET:
+    if key_ends(turn):
         publish_state(turn)
 
 
@@ -161,40 +160,3 @@ def _amplifiers(state: NodeState) -> str:
     """`off` where all are off, else the zones that are not: `main=on`."""
     said = [f"{zone}={amp.mode}" for zone, amp in state.amplifiers.items() if amp.mode.value != "off"]
     return ",".join(said)[:60] or "off"
-
-
-def _versions(documents: tuple[DocumentSeen, ...]) -> str:
-    return ", ".join(f"version {each.version} of {each.iss}" for each in documents) or "none"
-
-
-def _link(state: NodeState) -> str:
-    connection = state.connection
-    if connection.up:
-        return f"up, connection {connection.number}"
-    return f"down, connection {connection.number}{connection.cause and f': {connection.cause}'}"
-
-
-def describe(state: NodeState, now: Now) -> bytes:
-    """The answer to `loa-agent status`: the heartbeat, and what only somebody on the pole needs."""
-    names = prog.names(state.programme)
-    trusted = "trusted" if state.timekeeping.offset_s is not None else "not trusted"
-    lines = {
-        "node": f"{state.settings.site}/{state.settings.node}",
-        "version": state.settings.version,
-        "public key": state.settings.public,
-        "up": f"{now.mono_s - state.started_s:.0f} s",
-        "link": _link(state),
-        "clock": f"{trusted} ({state.timekeeping.evidence})",
-        "trust": f"version {state.trust.document.version}, SHA-256 {state.trust.sha256}",
-        "schedules": _versions(seen(state, "set_schedule")),
-        "policies": _versions(seen(state, "set_policy")),
-        "amplifiers": _amplifiers(state),
-        "programme": ", ".join(names) or "nothing",
-        "volume": f"{state.volume.value} %{', muted' if state.muted.value else ''}",
-        "sound card": state.card_fault or "ok",
-        "disk": disk_fault(state, now) or "ok",
-        "commands waiting for the time": str(len(state.unjudged)),
-        "reports waiting": str(state.outbox.waiting),
-        "refused": ", ".join(f"{reason} {count}" for reason, count in state.refusals.counts.items()) or "none",
-    }
-    return "".join(f"{name}: {value}\n" for name, value in lines.items()).encode()

@@ -9,7 +9,8 @@ from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.answers import forget_stops_of_removed_keys
-from agent.core.heartbeat import describe, publish_state
+from agent.core.condition import describe
+from agent.core.heartbeat import publish_state
 from agent.core.items import Item, Outcome
 from agent.core.pending import Setting
 from agent.core.settings import judge_dates
@@ -113,7 +114,7 @@ def on_player_ready(turn: Turn, _: ev.PlayerReady) -> None:
 def on_asked(turn: Turn, event: ev.Asked) -> None:
     """Somebody on the pole asks, or wants silence."""
     if event.question == "status":
-        turn.do(do.Answer(event.token, describe(turn.state, turn.now)))
+        turn.do(do.Answer(event.token, describe(turn)))
         return
     for name in prog.names(turn.state.programme)[::-1]:
         attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
@@ -122,8 +123,20 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
 
 
 def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
+    """The service manager, or somebody at a terminal."""
+    _stop(turn, event.signal)
+
+
+def restart_if_due(turn: Turn) -> None:
+    """As ordered, once no emergency sounds or waits: a stolen key must not keep interrupting a flood warning."""
+    state = turn.state
+    if state.restart_due and not state.stopping and not any(item.is_emergency for item in prog.items(state.programme)):
+        _stop(turn, f"restart ordered by {state.restart_due!r}")
+
+
+def _stop(turn: Turn, why: str) -> None:
     """Orderly end: silence, amplifiers off, the floor kept, the server told."""
-    turn.log(f"stopping: {event.signal}")
+    turn.log(f"stopping: {why}")
     turn.state = replace(turn.state, stopping=True)
     current = turn.state.programme.current
     if current is not None:
@@ -132,7 +145,7 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
     if turn.state.restored:  # before that, what is in memory is not yet what the disk has
         turn.commit()
     publish_state(turn, online=False)
-    turn.do(do.Exit(0, event.signal))
+    turn.do(do.Exit(0, why))
 
 
 def on_thread_died(turn: Turn, event: ev.ThreadDied) -> None:

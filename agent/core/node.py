@@ -69,6 +69,7 @@ def step(state: State, event: ev.Event, now: ev.Now) -> tuple[State, tuple[do.Ef
         card.tell(turn)
         delivery.send_reports(turn)
         resuming.hand_on(turn)
+        life.restart_if_due(turn)
     return turn.state, tuple(turn.effects)
 
 

@@ -64,7 +64,14 @@ class DocumentInForce:
     trust_version: int
 
 
-Consequence = ItemDurable | SettingInForce | TrustInForce | DocumentInForce
+@dataclass(frozen=True, slots=True)
+class RestartDue:
+    """The node may end: that it was told so is on the disk, and the same command does not end it again."""
+
+    iss: str
+
+
+Consequence = ItemDurable | SettingInForce | TrustInForce | DocumentInForce | RestartDue
 
 
 @dataclass(frozen=True, slots=True)

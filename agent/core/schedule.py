@@ -174,10 +174,12 @@ def _look_again(turn: Turn, trusted_s: float) -> None:
     zone = turn.state.settings.zone
     after_s = _horizon_s(trusted_s) - 1
     following = [next_at_s(slots, zone, after_s, LOOK_AHEAD_S) for _, _, slots in _schedules(turn)]
-    soonest_s = min((each for each in following if each is not None), default=after_s + LOOK_AHEAD_S)
+    slot_s = min((each for each in following if each is not None), default=None)
+    soonest_s = after_s + LOOK_AHEAD_S if slot_s is None else slot_s
     begun.forget_before(turn, int(trusted_s) - FORGET_AFTER_S)
     next_s = float(soonest_s) - prog.PREPARE_S
-    turn.state = replace(turn.state, schedule=replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s))
+    schedule = replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s, slot_s=slot_s)
+    turn.state = replace(turn.state, schedule=schedule)
 
 
 # Documents come and go ----------------------------------------------------------------------------------------------

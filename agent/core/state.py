@@ -17,16 +17,20 @@ from agent.core.programme import Programme
 from agent.core.refusals import Refusals, counted, take_alarm
 from agent.core.timekeeping import Timekeeping, best_s, trusted_s
 from agent.messages.commands import Play
+from agent.messages.condition import Sounded, Told
 from agent.messages.effects import Acknowledge, AppendReport, Commit, Effect, KeepSetting, Log, RemoveReports, Write
 from agent.messages.events import FROM_STORE, Delivery, MessageArrived, Now, VitalsMeasured
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
-from agent.messages.reports import AnyReport, ReportClaims
+from agent.messages.reports import AnyReport, CommandOutcome, PlayRecord, ReportClaims
 from agent.messages.sources import File
 from agent.messages.trust import TrustDocument
 
 MAX_ACCEPTED: Final = 20_000
 """Replay memory in commands: 24 h of one every five seconds; a full table refuses, it never forgets a live one."""
+
+MAX_TOLD: Final = 10
+"""Outcomes, and records, that whoever asks on this machine is told: a morning's."""
 
 COMMIT_RETRY_S: Final = 5.0
 """A record that could not be stored is tried again this often."""
@@ -121,13 +125,15 @@ class Schedule:
     """How far the timetables have been taken up. Instants are Unix seconds.
 
     `done` is until when each slot's window lasts that was taken up, by (iss, item); `looked` up to which instant each
-    version was, by (iss, version); `next_s` when to look again, `looked_s` when we last did.
+    version was, by (iss, version); `next_s` when to look again, `looked_s` when we last did; at `slot_s` the next slot
+    begins.
     """
 
     done: Mapping[tuple[str, str], int] = field(default_factory=dict)
     looked: Mapping[tuple[str, int], float] = field(default_factory=dict)
     looked_s: float = float("-inf")
     next_s: float = float("-inf")
+    slot_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,8 @@ class State:
     found: Progress = NO_PROGRESS
     """What the process before has handed on, and no order has come for: one that the disk did not have comes again."""
     stopping: bool = False
+    restart_due: str = ""
+    """Who has ordered a restart that is still to come."""
     disk_fault: str = ""
     disk_failed_s: float = float("-inf")
     """Why, and when, the disk last refused a transaction (`disk_fault`)."""
@@ -185,6 +193,9 @@ class State:
     heartbeat_due_s: float = float("inf")
     status_due_s: float = float("inf")
     vitals: VitalsMeasured | None = None
+    told: tuple[Told, ...] = ()
+    """What was last said of commands, and below of items: for whoever asks on this machine."""
+    sounded: tuple[Sounded, ...] = ()
 
 
 DISK_CALM_S: Final = 3 * COMMIT_RETRY_S
@@ -278,7 +289,19 @@ class Turn:
             report=report,
         )
         self.state = replace(self.state, outbox=appended(self.state.outbox))
+        self._remember(claims)
         return AppendReport(claims)
+
+    def _remember(self, claims: ReportClaims) -> None:
+        """The last of each sort; one that could not be stored and comes again is told once."""
+        match claims.report:
+            case CommandOutcome(iss=iss, jti=jti) as outcome:
+                others = (each for each in self.state.told if (each.outcome.iss, each.outcome.jti) != (iss, jti))
+                self.state = replace(self.state, told=(*others, Told(claims.iat, outcome))[-MAX_TOLD:])
+            case PlayRecord() as record:
+                detail = record.detail if isinstance(record.detail, str) else ""
+                sounded = Sounded(claims.iat, record.item, record.result, record.reason, detail, record.played_s)
+                self.state = replace(self.state, sounded=(*self.state.sounded, sounded)[-MAX_TOLD:])
 
     def commit(
         self,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from agent.gpio.trace import levels_left, note
+from agent.messages.sentences import Sentence
 
 # gpiozero has no types; this one name is where the untyped world ends.
 gpiozero: Any = importlib.import_module("gpiozero")
@@ -86,7 +87,12 @@ class Lines:
                 f"GPIO{line.gpio}", active_high=line.active_high, initial_value=False, pin_factory=self._board
             )
         except Exception as error:  # lgpio.error is no relative of anything
-            raise GpioError(f"GPIO{line.gpio} cannot be claimed: {error}; is it in use by another process?") from error
+            told = Sentence(
+                "{line} cannot be claimed: {error}; is it in use by another process?",
+                line=f"GPIO{line.gpio}",
+                error=error,
+            )
+            raise GpioError(told) from error
         return cast("Relay", device)
 
     def close(self) -> None:
@@ -103,16 +109,22 @@ def _quiet_board(chip: int | None) -> Any:
     try:
         return _quiet_factory(chip)(chip=chip)
     except ImportError as error:
-        raise GpioError(
-            f"lgpio is not installed ({error}): apt install python3-lgpio, or set gpio: {{factory: mock}}"
-        ) from error
+        told = Sentence(
+            "lgpio is not installed ({error}): apt install python3-lgpio, or set {mock}",
+            error=error,
+            mock="gpio: {factory: mock}",
+        )
+        raise GpioError(told) from error
     except gpiozero.PinUnknownPi as error:
-        raise GpioError("the device tree names no Raspberry Pi: name the chip, as in gpio: {chip: 0}") from error
+        told = Sentence("the device tree names no Raspberry Pi: name the chip, as in {chip}", chip="gpio: {chip: 0}")
+        raise GpioError(told) from error
     except Exception as error:  # lgpio.error is no relative of anything
-        number = 0 if chip is None else chip
-        raise GpioError(
-            f"/dev/gpiochip{number} cannot be opened ({error}): is this a Pi, and its user in group gpio?"
-        ) from error
+        told = Sentence(
+            "{device} cannot be opened ({error}): is this a Pi, and its user in group gpio?",
+            device=f"/dev/gpiochip{0 if chip is None else chip}",
+            error=error,
+        )
+        raise GpioError(told) from error
 
 
 def _quiet_factory(chip: int | None) -> Any:
@@ -212,4 +224,7 @@ def _simulated_board(lines: Mapping[str, Line], trace: Path | None) -> Any:
     try:
         return SimulatedBoard(lines, trace)
     except OSError as error:
-        raise GpioError(f"the simulated board's trace {trace} cannot be read: {error.strerror}") from error
+        told = Sentence(
+            "the simulated board's trace {trace} cannot be read: {error}", trace=trace, error=error.strerror
+        )
+        raise GpioError(told) from error

@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 from urllib.parse import urljoin
 
+from agent.messages.sentences import Sentence
+
 SCHEME_PORTS = {"http": 80, "https": 443}
 MAX_URI_CHARACTERS = 2_048
 """As `messages.commands.Uri`; holds for redirects too."""
@@ -149,21 +151,23 @@ def parse_entry(text: str) -> Entry:
     """Read `scheme://host[:port|:*][/prefix]`.
 
     Raises:
-        ValueError: it is not such an entry; the text is one sentence.
+        ValueError: it is not such an entry; its argument is a `Sentence`.
     """
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in SCHEME_PORTS:
-        raise ValueError("an entry begins with http:// or https://")
+        raise ValueError(Sentence("an entry begins with http:// or https://"))
     authority, slash, after = rest.partition("/")
     prefix = slash + after
     if re.search(r"[?#]", rest) or _PLAIN.fullmatch(prefix) is None:
-        raise ValueError("an entry's prefix is a plain path: no query, no fragment, no character outside ASCII")
+        raise ValueError(
+            Sentence("an entry's prefix is a plain path: no query, no fragment, no character outside ASCII")
+        )
     _require_no_dot_segments(prefix)
     host, port = _split_authority(authority)
     wildcard = host.startswith("*.")
     name = _host(host.removeprefix("*."))
     if wildcard and (Address(scheme, name, 1, "/", "").literal or name.count(".") < _WILDCARD_LABELS - 1):
-        raise ValueError("after *. an entry names at least two labels, as in *.vov.example")
+        raise ValueError(Sentence("after *. an entry names at least two labels, as in *.vov.example"))
     if port == "*":
         return Entry(scheme, name, wildcard, None, prefix)
     return Entry(scheme, name, wildcard, SCHEME_PORTS[scheme] if port is None else _port(port), prefix)
@@ -209,16 +213,16 @@ class SourceRules:
 
 def _split_authority(authority: str) -> tuple[str, str | None]:
     if "@" in authority:
-        raise ValueError("user names and passwords do not belong into an address")
+        raise ValueError(Sentence("user names and passwords do not belong into an address"))
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
-        raise ValueError("after the scheme stands a host, perhaps a colon and a port")
+        raise ValueError(Sentence("after the scheme stands a host, perhaps a colon and a port"))
     return found["host"], found["port"]
 
 
 def _port(text: str) -> int:
     if _PORT.fullmatch(text) is None or int(text) > 65_535:  # noqa: PLR2004  TCP's highest
-        raise ValueError(f"a port is a number from 1 to 65535, not {text[:10]!r}")
+        raise ValueError(Sentence("a port is a number from 1 to 65535, not {text!r}", text=text[:10]))
     return int(text)
 
 
@@ -228,7 +232,9 @@ def _host(text: str) -> str:
         return _ipv6(text)
     labels = text.split(".")
     if len(text) > MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("a host is a name of lower-case letters, digits and hyphens (xn-- for others), or an address")
+        raise ValueError(
+            Sentence("a host is a name of lower-case letters, digits and hyphens (xn-- for others), or an address")
+        )
     if _NUMBER.fullmatch(labels[-1]) is not None:
         _require_dotted_quad(text)
     return text
@@ -238,7 +244,7 @@ def _ipv6(text: str) -> str:
     try:
         return str(IPv6Address(text[1:-1]))
     except ValueError:
-        raise ValueError(f"{text[:60]} is not an IPv6 address") from None
+        raise ValueError(Sentence("{text} is not an IPv6 address", text=text[:60])) from None
 
 
 def _require_dotted_quad(text: str) -> None:
@@ -248,11 +254,11 @@ def _require_dotted_quad(text: str) -> None:
     except ValueError:
         canonical = ""
     if canonical != text:
-        raise ValueError("an IPv4 address is written as four decimal numbers without leading zeros")
+        raise ValueError(Sentence("an IPv4 address is written as four decimal numbers without leading zeros"))
 
 
 def _require_no_dot_segments(path: str) -> None:
     """A server may resolve them after the prefix was compared; so it may decode %2e and %2f, and drop `;parameters`."""
     for segment in _SEPARATOR.split(path):
         if re.sub("%2e", ".", segment, flags=re.IGNORECASE).partition(";")[0] in {".", ".."}:
-            raise ValueError("the path holds . or .. as a segment")
+            raise ValueError(Sentence("the path holds . or .. as a segment"))

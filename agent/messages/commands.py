@@ -110,6 +110,14 @@ class ReportNow(Command, frozen=True, tag="report_now"):
     WHILE_CLOCK_UNTRUSTED: ClassVar[bool] = True
 
 
+class SelfTest(Command, frozen=True, tag="self_test"):
+    """Look at card, amplifiers and disk, without a sound; a `status` report with this command's `jti` follows."""
+
+
+class Restart(Command, frozen=True, tag="restart"):
+    """End in good order, for the service manager to begin anew; not while an emergency sounds or waits."""
+
+
 class Time(Command, frozen=True, tag="time"):
     """Evidence of the time: `nonce` was published by this node less than a minute ago, `iat` is the time."""
 
@@ -127,7 +135,19 @@ class SetTrust(Command, frozen=True, tag="set_trust"):
 
 
 AnyCommand = (
-    Play | Stop | SetVolume | SetMute | ReportNow | Time | SetTrust | SetSchedule | SetPolicy | Order | Prefetch
+    Play
+    | Stop
+    | SetVolume
+    | SetMute
+    | ReportNow
+    | SelfTest
+    | Restart
+    | Time
+    | SetTrust
+    | SetSchedule
+    | SetPolicy
+    | Order
+    | Prefetch
 )
 
 
@@ -138,8 +158,6 @@ def obeyed_without_clock(command: AnyCommand) -> bool:
 
 NOT_YET_SUPPORTED = frozenset(
     {
-        "self_test",
-        "restart",
         "live",
         "set_link",
     }

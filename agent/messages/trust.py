@@ -18,6 +18,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent.messages.codec import encode
+from agent.messages.sentences import Sentence
 
 PUBLIC_KEY_BYTES = 32
 _PRIME = 2**255 - 19
@@ -70,7 +71,7 @@ class TrustDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrustError(ValueError):
-    """A trust document that must not be believed; the text is one sentence."""
+    """A trust document that must not be believed; its argument is one sentence."""
 
 
 def check_document(document: TrustDocument, site: str) -> None:
@@ -80,7 +81,11 @@ def check_document(document: TrustDocument, site: str) -> None:
         TrustError: another site, or as `check_alone`.
     """
     if document.site != site:
-        raise TrustError(f"the trust document is of site {document.site!r}, this node is of {site!r}")
+        raise TrustError(
+            Sentence(
+                "the trust document is of site {other!r}, this node is of {site!r}", other=document.site, site=site
+            )
+        )
     check_alone(document)
 
 
@@ -90,13 +95,13 @@ def check_alone(document: TrustDocument) -> None:
     Raises:
         TrustError: a kid or public key twice, roots without keys, a bad name, window or public key.
     """
-    _refuse_twice("kid", (key.kid for key in document.keys))
-    _refuse_twice("public key", (key.public for key in document.keys))
+    _refuse_twice(Sentence("kid"), (key.kid for key in document.keys))
+    _refuse_twice(Sentence("public key"), (key.public for key in document.keys))
     _check_roots(document)
     for key in document.keys:
         _check_window(key)
         if not unicodedata.is_normalized("NFC", key.authority):
-            raise TrustError(f"key {key.kid!r}: authority is not in composed Unicode (NFC): write it anew")
+            raise _about(key, Sentence("authority is not in composed Unicode (NFC): write it anew"))
         public_bytes(key)
 
 
@@ -157,41 +162,54 @@ def public_bytes(key: TrustedKey) -> bytes:
     except ValueError:
         octets = b""
     if urlsafe_b64encode(octets) != f"{key.public}=".encode():
-        raise TrustError(f"key {key.kid!r}: public is not canonical base64url of {PUBLIC_KEY_BYTES} bytes")
+        raise _about(key, Sentence("public is not canonical base64url of {count} bytes", count=PUBLIC_KEY_BYTES))
     if len(octets) != PUBLIC_KEY_BYTES or not _is_honest_point(octets):
-        raise TrustError(f"key {key.kid!r}: public is not an Ed25519 public key that anybody can own")
+        raise _about(key, Sentence("public is not an Ed25519 public key that anybody can own"))
     return octets
 
 
-def _refuse_twice(what: str, values: Iterable[str]) -> None:
+def _refuse_twice(what: Sentence, values: Iterable[str]) -> None:
     value, count = Counter(values).most_common(1)[0]
     if count > 1:
-        raise TrustError(f"{what} {value!r} stands {count} times, every one must differ")
+        told = Sentence(
+            "{what} {value!r} stands {count} times, every one must differ", what=what, value=value, count=count
+        )
+        raise TrustError(told)
 
 
 def _check_roots(document: TrustDocument) -> None:
     roots = document.roots
-    _refuse_twice("root kid", roots.kids)
+    _refuse_twice(Sentence("root kid"), roots.kids)
     strangers = set(roots.kids) - {key.kid for key in document.keys}
     if strangers:
-        name = min(strangers)
-        raise TrustError(f"root kid {name!r} has no key in the document: add its key, or take it from the roots")
-    if roots.threshold > len(roots.kids):
-        raise TrustError(
-            f"roots ask {roots.threshold} signatures, but there are only {len(roots.kids)} of them: "
-            "lower the threshold, or name more roots"
+        told = Sentence(
+            "root kid {kid!r} has no key in the document: add its key, or take it from the roots", kid=min(strangers)
         )
+        raise TrustError(told)
+    if roots.threshold > len(roots.kids):
+        told = Sentence(
+            "roots ask {threshold} signatures, but there are only {count} of them: "
+            "lower the threshold, or name more roots",
+            threshold=roots.threshold,
+            count=len(roots.kids),
+        )
+        raise TrustError(told)
 
 
 def _check_window(key: TrustedKey) -> None:
     if key.valid_from.tzinfo is None or key.valid_until.tzinfo is None:
-        raise TrustError(f"key {key.kid!r}: valid_from and valid_until need a time zone, as in 2026-01-01T00:00:00Z")
+        told = Sentence("valid_from and valid_until need a time zone, as in {example}", example="2026-01-01T00:00:00Z")
+        raise _about(key, told)
     try:
         key.valid_from.astimezone(UTC), key.valid_until.astimezone(UTC)
     except OverflowError:  # the fingerprint could not be made, at every start anew
-        raise TrustError(f"key {key.kid!r}: valid_from or valid_until is in no calendar of UTC") from None
+        raise _about(key, Sentence("valid_from or valid_until is in no calendar of UTC")) from None
     if key.valid_until <= key.valid_from:
-        raise TrustError(f"key {key.kid!r}: valid_until must be later than valid_from")
+        raise _about(key, Sentence("valid_until must be later than valid_from"))
+
+
+def _about(key: TrustedKey, told: Sentence) -> TrustError:
+    return TrustError(Sentence("key {kid!r}: {told}", kid=key.kid, told=told))
 
 
 def _is_honest_point(octets: bytes) -> bool:

@@ -11,31 +11,32 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from agent.messages.events import LinkFault
+from agent.messages.sentences import Sentence
 
 _CERTIFICATE_FAULTS = {
-    9: "the broker's certificate is not yet valid: is this node's clock right?",
-    10: "the broker's certificate has expired",
-    18: "the broker's certificate is not from our CA",
-    19: "the broker's certificate is not from our CA",
-    20: "the broker's certificate is not from our CA",
-    21: "the broker's certificate is not from our CA",
-    62: "the broker's certificate is for another host name",
-    64: "the broker's certificate is for another address",
+    9: Sentence("the broker's certificate is not yet valid: is this node's clock right?"),
+    10: Sentence("the broker's certificate has expired"),
+    18: Sentence("the broker's certificate is not from our CA"),
+    19: Sentence("the broker's certificate is not from our CA"),
+    20: Sentence("the broker's certificate is not from our CA"),
+    21: Sentence("the broker's certificate is not from our CA"),
+    62: Sentence("the broker's certificate is for another host name"),
+    64: Sentence("the broker's certificate is for another address"),
 }
 """By OpenSSL's X509_V_ERR number."""
 
 _ALERTS = {
-    "CERTIFICATE_EXPIRED": "the broker says that this node's certificate has expired",
-    "CERTIFICATE_REQUIRED": "the broker wants a certificate of this node",
-    "HANDSHAKE_FAILURE": "the broker wants a certificate of this node, or speaks no common TLS",
-    "CERTIFICATE_REVOKED": "the broker says that this node's certificate is revoked",
-    "UNKNOWN_CA": "the broker does not know the CA of this node's certificate",
-    "BAD_CERTIFICATE": "the broker does not accept this node's certificate",
-    "ACCESS_DENIED": "the broker does not let this node's certificate in",
-    "WRONG_VERSION_NUMBER": "the broker does not speak TLS on this port",
-    "PROTOCOL_VERSION": "the broker speaks no TLS that is new enough",
-    "KEY_VALUES_MISMATCH": "certificate and key do not belong together",
-    "UNEXPECTED_EOF": "the broker closed the connection during the TLS handshake",
+    "CERTIFICATE_EXPIRED": Sentence("the broker says that this node's certificate has expired"),
+    "CERTIFICATE_REQUIRED": Sentence("the broker wants a certificate of this node"),
+    "HANDSHAKE_FAILURE": Sentence("the broker wants a certificate of this node, or speaks no common TLS"),
+    "CERTIFICATE_REVOKED": Sentence("the broker says that this node's certificate is revoked"),
+    "UNKNOWN_CA": Sentence("the broker does not know the CA of this node's certificate"),
+    "BAD_CERTIFICATE": Sentence("the broker does not accept this node's certificate"),
+    "ACCESS_DENIED": Sentence("the broker does not let this node's certificate in"),
+    "WRONG_VERSION_NUMBER": Sentence("the broker does not speak TLS on this port"),
+    "PROTOCOL_VERSION": Sentence("the broker speaks no TLS that is new enough"),
+    "KEY_VALUES_MISMATCH": Sentence("certificate and key do not belong together"),
+    "UNEXPECTED_EOF": Sentence("the broker closed the connection during the TLS handshake"),
 }
 """By the end of OpenSSL's reason."""
 
@@ -51,18 +52,18 @@ _NOT_LET_IN = (
 
 
 _REASON_CODES = {
-    0x00: "the broker ended the connection and gave no reason",
-    0x81: "the broker found our packet malformed",
-    0x87: "the broker says that this node is not authorised",
-    0x89: "the broker is busy",
-    0x8B: "the broker is shutting down",
-    0x8D: "the broker has not heard from us for too long",
-    0x8E: "session taken over: another machine uses this node's name (a copied card?)",
-    0x93: "we sent more at once than the broker takes",
-    0x95: "our packet is too large for the broker",
-    0x97: "the broker's quota is exceeded",
-    0x98: "the broker's administrator ended the connection",
-    0x9F: "the broker limits the rate of connections",
+    0x00: Sentence("the broker ended the connection and gave no reason"),
+    0x81: Sentence("the broker found our packet malformed"),
+    0x87: Sentence("the broker says that this node is not authorised"),
+    0x89: Sentence("the broker is busy"),
+    0x8B: Sentence("the broker is shutting down"),
+    0x8D: Sentence("the broker has not heard from us for too long"),
+    0x8E: Sentence("session taken over: another machine uses this node's name (a copied card?)"),
+    0x93: Sentence("we sent more at once than the broker takes"),
+    0x95: Sentence("our packet is too large for the broker"),
+    0x97: Sentence("the broker's quota is exceeded"),
+    0x98: Sentence("the broker's administrator ended the connection"),
+    0x9F: Sentence("the broker limits the rate of connections"),
 }
 """Of MQTT 5; others go by their English name in the standard."""
 
@@ -101,22 +102,23 @@ class Broker:
 
 
 def why(error: Exception) -> str:
-    """One clear clause on what went wrong between us and the broker."""
+    """One clear clause on what went wrong between us and the broker; a `Sentence` where the words are ours."""
     match error:
         case ssl.SSLCertVerificationError():
-            return _CERTIFICATE_FAULTS.get(error.verify_code, f"the broker's certificate: {error.verify_message}")
+            other = Sentence("the broker's certificate: {why}", why=error.verify_message)
+            return _CERTIFICATE_FAULTS.get(error.verify_code, other)
         case ssl.SSLError():
             return _tls_alert(error)
         case socket.gaierror():
-            return f"the broker's name cannot be resolved ({error.strerror})"
+            return Sentence("the broker's name cannot be resolved ({why})", why=error.strerror)
         case UnicodeError():
-            return "the broker's name is no host name"
+            return Sentence("the broker's name is no host name")
         case ConnectionRefusedError():
-            return "nothing listens at the broker's address"
+            return Sentence("nothing listens at the broker's address")
         case TimeoutError():
-            return "the broker does not answer"
+            return Sentence("the broker does not answer")
         case ConnectionResetError() | BrokenPipeError():
-            return "the broker cut the connection"
+            return Sentence("the broker cut the connection")
         case OSError(filename=str() | Path() as name):
             return f"{name}: {error.strerror}"
         case OSError(strerror=str() as text):
@@ -124,17 +126,17 @@ def why(error: Exception) -> str:
     return str(error)
 
 
-def _tls_alert(error: ssl.SSLError) -> str:
+def _tls_alert(error: ssl.SSLError) -> Sentence:
     reason = error.reason or type(error).__name__
     for ending, text in _ALERTS.items():
         if ending in reason.upper():
             return text
-    return f"TLS failed ({reason})"
+    return Sentence("TLS failed ({reason})", reason=reason)
 
 
-def said(code: int, name: str) -> str:
+def said(code: int, name: str) -> Sentence:
     """What an MQTT reason code means to us; `name` is the standard's."""
-    return _REASON_CODES.get(code, f"{name} (0x{code:02X})")
+    return _REASON_CODES.get(code) or Sentence("{name} ({code})", name=name, code=f"0x{code:02X}")
 
 
 def fault_of_code(code: int) -> LinkFault | None:

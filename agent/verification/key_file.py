@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from agent.messages.sentences import Sentence
 from agent.security import NodeKey, NodeKeyError
 
 
@@ -39,6 +40,10 @@ def load(path: Path) -> NodeKey:
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        told = f"{path} can be read or changed by others than its owner (mode {mode:04o})"
-        raise NodeKeyError(f"{told}: run chmod 600 {path}")
+        told = Sentence(
+            "{file} can be read or changed by others than its owner (mode {mode}): run chmod 600 {file}",
+            mode=f"{mode:04o}",
+            file=path,
+        )
+        raise NodeKeyError(told)
     return NodeKey.from_pem(path.read_bytes())

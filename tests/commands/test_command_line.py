@@ -8,15 +8,18 @@ import pytest
 
 import agent.commands
 from agent.__main__ import COMMANDS, run_command
+from agent.commands.language import Language
 
+ENGLISH = Language("en")
 HEAVY = {"vlc", "paho", "gpiozero", "urllib3", "m3u8", "sqlite3", "cryptography"}
 
 
 def imported_by(*arguments: str) -> set[str]:
     """What a process imports, down to the top-level names, for one command line that ends by itself."""
     program = (
-        "import sys\nfrom agent.__main__ import run_command\n"
-        f"try: run_command({list(arguments)!r})\nexcept SystemExit: pass\n"
+        "import sys\nfrom agent.__main__ import main\n"
+        f"sys.argv[1:] = {list(arguments)!r}\n"
+        "try: main()\nexcept SystemExit: pass\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
@@ -25,15 +28,14 @@ def imported_by(*arguments: str) -> set[str]:
 
 def test_every_module_of_a_command_has_its_name_in_the_list() -> None:
     (folder,) = agent.commands.__path__
-    beside = {"exits", "files", "places"}
-    modules = {path.stem.replace("_", "-") for path in Path(folder).glob("[!_]*.py")} - beside
-    assert modules == set(COMMANDS)
+    commands = [path for path in Path(folder).glob("*.py") if "\ndef main(" in path.read_text("utf-8")]
+    assert {path.stem.replace("_", "-") for path in commands} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run_command([name, "--help"])
+        run_command([name, "--help"], ENGLISH)
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: loa-agent {name} ")
@@ -42,7 +44,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
 
 def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run_command(["--help"])
+        run_command(["--help"], ENGLISH)
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n    {name} " in said] == list(COMMANDS)
@@ -51,7 +53,7 @@ def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("arguments", [[], ["reboot"], ["check", "--colour"], ["--config", "check"]])
 def test_what_cannot_be_read_is_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run_command(arguments)
+        run_command(arguments, ENGLISH)
     assert ended.value.code == 2
     assert "loa-agent" in capsys.readouterr().err
 

@@ -67,8 +67,7 @@ def test_verify_says_where_the_running_agent_judges_by_another_trust_document(st
     with Node(station, sound, name="twice") as node:
         same = node.command("verify", "-", text=order)
         assert (same.returncode, same.stderr) == (0, "")
-        status = node.command("status").stdout
-        (running,) = [line.rpartition(" ")[2] for line in status.splitlines() if line.startswith("trust: ")]
+        running = json.loads(node.command("status", "--json").stdout)["trust"]["sha256"]
         trust = node.folder / "trust.yaml"
         trust.write_text(json.dumps(station.trust_document(version=2)))
         other = node.command("verify", "-", text=order)
@@ -125,3 +124,37 @@ def test_status_says_what_it_can_with_no_agent_running(station: Station, sound: 
     done = Node(station, sound, name="resting").command("status")
     assert done.returncode == 1
     assert "does not answer" in done.stderr
+
+
+def test_status_of_a_running_node_in_either_language_and_as_json(station: Station, sound: Daemon) -> None:
+    with Node(station, sound, name="asked") as node:
+        english = node.command("status")
+        vietnamese = node.command("status", LC_ALL="vi_VN.UTF-8")
+        found = json.loads(node.command("status", "--json").stdout)
+        node.config.write_text("node: [\n")
+        elsewhere = node.command("status", RUNTIME_DIRECTORY=str(node.folder / "runtime"))
+    assert (english.returncode, vietnamese.returncode, elsewhere.returncode) == (0, 0, 0)
+    assert "node: hoang-dao/asked" in english.stdout
+    assert "why nothing sounds: nothing is ordered" in english.stdout
+    assert "cụm loa: hoang-dao/asked" in vietnamese.stdout
+    assert "vì sao không phát: chưa có lệnh phát nào" in vietnamese.stdout
+    assert (found["link_up"], found["ready"], found["trust"]["version"]) == (True, True, 1)
+    assert "node: hoang-dao/asked" in elsewhere.stdout, (
+        "a file that was edited badly since does not keep it from answering"
+    )
+    assert len(english.stdout.splitlines()) == len(vietnamese.stdout.splitlines())
+
+
+def test_status_with_no_agent_and_a_bad_file_says_both(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text("node: 017\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "status", "--config", str(tmp_path / "node.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "RUNTIME_DIRECTORY": str(tmp_path)},
+    )
+    assert done.returncode == 2
+    assert "the agent does not answer: no agent listens at" in done.stderr
+    assert f"{tmp_path}/node.yaml:1:7: node is 017" in done.stdout

@@ -1,15 +1,16 @@
 """The broker dies and comes back while a programme sounds."""
 
+import json
 import signal
 import time
 from collections import Counter
 
 import pytest
 
-from agent.messages.commands import Play
+from agent.messages.commands import Play, Restart, SetVolume
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
-from rig.sound import Daemon
+from rig.sound import Daemon, wait_until
 from rig.village import Node, Station
 
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
@@ -53,3 +54,24 @@ def test_the_will_tells_of_a_killed_node(station: Station, sound: Daemon) -> Non
         node.end(signal.SIGKILL)
         ear.wait(lambda: bool(ear.states) and ear.states[-1]["online"] is False, what="the last will")
         assert ear.states[-1]["boot"] == ear.states[0]["boot"]
+
+
+def test_a_restart_that_was_ordered_ends_the_process_once(station: Station, sound: Daemon) -> None:
+    node = Node(station, sound, name="anew")
+    trust = station.trust_document()
+    trust["keys"][0]["may"].append("restart")
+    (node.folder / "trust.yaml").write_text(json.dumps(trust))
+    with station.listen() as ear, node:
+        order = station.sign(Restart(), to="node:hoang-dao/anew")
+        station.send(order, node="anew")
+        wait_until(lambda: not node.running, what="the end of the process")
+        assert node.end() == 0
+        since = len(node.log)
+        node.start()
+        assert ear.outcome(order.jti)["outcome"] == "accepted"
+        station.send(order, node="anew")
+        marker = station.sign(SetVolume(44), to="node:hoang-dao/anew")
+        station.send(marker, node="anew")
+        assert ear.outcome(marker.jti)["outcome"] == "accepted"
+        assert node.running, node.log[since:]
+        assert len([each for each in ear.of("command_outcome") if each["jti"] == order.jti]) == 1

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from agent.console import ask
+from agent.messages.codec import decode
 from agent.messages.commands import Play, ReportNow, SetVolume
+from agent.messages.condition import Condition
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
 from control import base64url
@@ -130,7 +132,7 @@ REPORTED: dict[str, tuple[str, Make]] = {
     "an unknown command": ("unknown_command", lambda it: sign(claims("o", command={"type": "dance"}), [it.operator])),
     "a command of a later version": (
         "not_supported",
-        lambda it: sign(claims("p", command={"type": "self_test"}), [it.operator]),
+        lambda it: sign(claims("p", command={"type": "live"}), [it.operator]),
     ),
 }
 
@@ -223,10 +225,8 @@ def payload_of(envelope: bytes) -> bytes:
 
 def refusals_in_status(node: Node) -> dict[str, int]:
     """The counters as the agent tells whoever asks on the pole."""
-    answer = ask(node.folder / "runtime" / "agent.sock", "status", 5.0).decode()
-    line = next((each for each in answer.splitlines() if each.startswith("refused: ")), "refused: none")
-    pairs = [each.rsplit(" ", 1) for each in line.removeprefix("refused: ").split(", ") if each != "none"]
-    return {reason: int(count) for reason, count in pairs}
+    answer = ask(node.folder / "runtime" / "agent.sock", "status", 5.0)
+    return decode(answer, Condition).refused
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
