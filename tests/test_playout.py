@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from agent.card.lane import Lane
 from agent.card.playout import HELD_MAX, Playout
 from agent.card.sounding import ramp
-from agent.messages.events import Event, SoundAdvanced, SoundEnded, SoundFlowed, SoundHeld, SoundStarted, SoundStarved
+from agent.messages.events import (
+    End,
+    Event,
+    SoundAdvanced,
+    SoundEnded,
+    SoundFlowed,
+    SoundHeld,
+    SoundStarted,
+    SoundStarved,
+)
 from agent.messages.loudness import Loudness
 from rig.half_an_hour import lateness_each_minute_ms
 from rig.simulated_pcm import RATE_HZ, STEP_S, SimulatedPcm
@@ -113,7 +122,7 @@ def test_the_first_sample_falls_on_its_instant(ahead_s: float, delay_samples: in
     started, ended = desk.told()
     assert isinstance(started, SoundStarted)
     assert started.at_mono_s == pytest.approx(at_s, abs=1 / RATE_HZ)
-    assert ended == SoundEnded(token=1, complete=True, loudness=ended.loudness)  # type: ignore[union-attr]
+    assert ended == SoundEnded(token=1, end=End.COMPLETE, loudness=ended.loudness, used=len(pcm) // 2)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.001, 0.010, 0.333_33, 0.9])
@@ -129,7 +138,7 @@ def test_what_is_late_is_left_out_and_the_rest_sounds_at_its_place(late_s: float
     assert desk.loud()[-1] == samples_of(pcm)[-1]
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert ended.complete
+    assert ended.end is End.COMPLETE
     assert ended.loudness.samples == len(desk.heard()) - first - len(desk.heard()) + _after_last(desk)
 
 
@@ -163,7 +172,39 @@ def test_the_longest_duration_counts_from_the_instant(late_s: float) -> None:
     assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(at_s + 1.0, abs=3 / RATE_HZ)
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert not ended.complete
+    assert (ended.end, ended.used) == (End.LIMIT, RATE_HZ)
+    heard = RATE_HZ - round(max(0.0, late_s) * RATE_HZ)
+    assert ended.loudness.samples == pytest.approx(heard, abs=1_500), "what was left out did not sound"
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_an_item_on_an_instant_ends_at_its_limit_on_a_card_that_is_off(ppm: float) -> None:
+    """To a sample of the clock: its card has played 700 samples fewer or more by then."""
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    lane = desk.lane(noise(3 * RATE_HZ), ended=False)
+    at_s, seconds = desk.pcm.now_s() + 0.5, 150
+    desk.sound(at_s=at_s, max_samples=seconds * RATE_HZ)
+    more = noise(RATE_HZ // 2)
+    while not any(isinstance(event, SoundEnded) for event in desk.events):
+        desk.run(0.4)
+        if lane.available() < 3 * RATE_HZ:
+            lane.push(more)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.used) == (End.LIMIT, seconds * RATE_HZ)
+    assert abs(ended.loudness.samples - seconds * RATE_HZ) > 300
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(at_s + seconds, abs=0.001)
+
+
+def test_what_is_late_is_used_up_and_did_not_sound() -> None:
+    desk = Desk()
+    desk.lane(noise(2 * RATE_HZ))
+    desk.sound(at_s=desk.pcm.now_s() - 0.5)
+    desk.run(3.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.used == 2 * RATE_HZ
+    assert ended.loudness.samples == pytest.approx(1.5 * RATE_HZ, abs=1_500)
 
 
 def test_what_is_later_than_it_is_long_ends_without_a_sound() -> None:
@@ -171,7 +212,7 @@ def test_what_is_later_than_it_is_long_ends_without_a_sound() -> None:
     desk.lane(noise(4_800))
     desk.sound(at_s=desk.pcm.now_s() - 1.0)
     desk.run(0.1)
-    assert desk.told() == [SoundEnded(token=1, complete=True, loudness=Loudness())]
+    assert desk.told() == [SoundEnded(token=1, end=End.COMPLETE, loudness=Loudness(), used=4_800)]
     assert not desk.loud().size
 
 
@@ -183,7 +224,7 @@ def test_an_item_that_waits_for_its_instant_can_be_silenced_without_a_blip() -> 
     desk.playout.silence(1)
     desk.run(1.0)
     ended = desk.told()[-1]
-    assert ended == SoundEnded(token=1, complete=False, loudness=Loudness())
+    assert ended == SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)
     assert not desk.loud().size
 
 
@@ -251,12 +292,13 @@ def test_what_is_held_goes_on_with_no_sample_lost_or_doubled(
         desk.run(0.2)
         held = desk.told()[-1]
         assert isinstance(held, SoundHeld)
+        assert held.used == held.loudness.samples
         spans.append(held.loudness.samples)
     desk.sound()
     desk.run(6.0)
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert ended.complete
+    assert ended.end is End.COMPLETE
     assert_held_and_gone_on(desk.loud(), pcm, [*spans, ended.loudness.samples])
 
 
@@ -318,7 +360,7 @@ def test_an_item_that_has_not_begun_is_not_held(before_s: float) -> None:
     desk.run(before_s)
     desk.playout.hold(1)
     desk.run(1.0)
-    assert desk.told()[-1] == SoundEnded(token=1, complete=False, loudness=Loudness())
+    assert desk.told()[-1] == SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)
     assert not desk.loud().size
 
 
@@ -334,7 +376,7 @@ def test_an_item_that_ends_within_the_fade_ends(ended: bool) -> None:
     desk.run(0.5)
     told = desk.told()[-1]
     assert isinstance(told, SoundEnded)
-    assert (told.complete, told.loudness.samples) == (ended, 4_800)
+    assert (told.end, told.loudness.samples) == (End.COMPLETE if ended else End.LIMIT, 4_800)
     if ended:
         assert np.array_equal(desk.loud(), samples_of(pcm))
 
@@ -373,7 +415,7 @@ def test_a_held_lane_that_is_silenced_or_cleared_is_forgotten() -> None:
     desk.told()
     desk.playout.silence(1)
     lanes[2].clear()
-    assert desk.told() == [SoundEnded(token=1, complete=False, loudness=Loudness())]
+    assert desk.told() == [SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)]
     desk.sound(1)
     desk.sound(2)
     desk.run(0.5)
@@ -430,7 +472,7 @@ def test_silence_fades_over_10_ms_and_counts_them() -> None:
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
     count = ended.loudness.samples
-    assert not ended.complete
+    assert (ended.end, ended.used) == (End.CUT, count)
     whole = samples_of(pcm)[: count - FADE]
     assert np.array_equal(desk.loud(), np.concatenate([whole, faded(pcm[2 * (count - FADE) : 2 * count], 1.0, 0.0)]))
 
@@ -447,8 +489,8 @@ def test_a_tail_that_is_cut_with_its_successor_sounds_all_the_same() -> None:
     desk.playout.silence(2)
     desk.run(1.0)
     assert np.array_equal(desk.loud(), samples_of(first))
-    ends = [(event.token, event.complete) for event in desk.told() if isinstance(event, SoundEnded)]
-    assert sorted(ends) == [(1, True), (2, False)]
+    ends = [(event.token, event.end) for event in desk.told() if isinstance(event, SoundEnded)]
+    assert sorted(ends) == [(1, End.COMPLETE), (2, End.CUT)]
 
 
 # Drift ---------------------------------------------------------------------------------------------------------------

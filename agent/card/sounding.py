@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, Lane
+from agent.messages.events import End
 from agent.messages.loudness import Loudness
 
 _FULL_SCALE = 32_768
@@ -121,9 +122,12 @@ class Sounding:
         return self._left == 0 or (not self.rest and self.lane.exhausted())
 
     @property
-    def complete(self) -> bool:
-        """Everything the source had was taken."""
-        return not self._parting and not self.rest and self.lane.exhausted() and not self.lane.gone
+    def end(self) -> End:
+        """Why no more of it is taken, once that is so."""
+        if not self.rest and self.lane.exhausted() and not self.lane.gone:
+            return End.COMPLETE  # be the last of it a fade
+        cut = self._parting or self.lane.gone or self._left > 0
+        return End.CUT if cut else End.LIMIT
 
     def available(self) -> int:
         """Samples that can be taken now."""
@@ -212,6 +216,10 @@ class Sounding:
     def has_left(self, position: int) -> bool:
         """All that it will ever give has sounded."""
         return self.all_taken and (self._end is None or position >= self._end)
+
+    def over(self) -> int:
+        """Samples of the lane that have sounded or were left out so far."""
+        return self.used - sum(block.samples for block in self._in_card)
 
     def loudness(self) -> Loudness:
         """Of the samples that have left the card so far."""

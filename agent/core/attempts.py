@@ -135,7 +135,7 @@ def put_back(turn: Turn, attempt: Attempt) -> None:
     """Into the queue, ahead of its kind, its source given back: it will be begun anew where it was."""
     _release(turn, attempt)
     item = attempt.item
-    start_s = None if item.sounded else item.start_s
+    start_s = None if item.used else item.start_s
     back = replace(item, pre_empted=True, start_s=start_s)
     turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), back))
 
@@ -239,13 +239,13 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         item,
         round=item.round + 1,
         source=0,
-        sounded=0,
+        used=0,
         live_samples=0,
         from_s=0.0,
         pre_empted=False,
         begun=False,
         interrupted=False,
-        start_s=_next_start_s(turn, attempt, gap_s),
+        start_s=_next_start_s(item, gap_s) if outcome.result == "played" else None,
         not_before_s=turn.now.mono_s + gap_s,
     )
     if following.start_s is not None:
@@ -254,13 +254,14 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     turn.log(f"item {attempt.name}: sounding {item.round + 1} of {item.repeat.count} is over")
 
 
-def _next_start_s(turn: Turn, attempt: Attempt, gap_s: float) -> float | None:
-    """Nodes that began together go on together: the next sounding is counted from the end of this one."""
-    offset_s = turn.state.timekeeping.offset_s
-    if attempt.at_mono_s is None or attempt.item.start_s is None or offset_s is None:
+def _next_start_s(item: Item, gap_s: float) -> float | None:
+    """Nodes that began together go on together: the next sounding is counted from the end of this one.
+
+    That is the lane's, as all have it: what this node left out of it, or heard at its card's pace, makes no difference.
+    """
+    if item.start_s is None:
         return None
-    end_s = attempt.at_mono_s + attempt.item.sounded / SAMPLE_RATE - turn.start_offset_s
-    return end_s + max(gap_s, COMMON_GAP_S) + offset_s
+    return item.start_s + item.from_s + item.used / SAMPLE_RATE + max(gap_s, COMMON_GAP_S)
 
 
 def nothing_left(turn: Turn, attempt: Attempt, told: str) -> None:

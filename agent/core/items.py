@@ -79,8 +79,9 @@ class Item:
 
     Instants: `ordered_s`, `not_before_s` and `off_air_s` are monotonic, the others Unix seconds. `start_s` is where the
     present sounding's first sample belongs, None where it may begin at any time. `round` counts soundings that are
-    over, `sounded` the samples of the present one, `live_samples` those of them from a relay, which a file after it
-    does not leave out; `from_s` is how much of the present one, its chime included, was over when this node joined.
+    over, `used` the samples of the present one that have sounded or were left out for being late, `live_samples` those
+    of them from a relay, which a file after it does not leave out; `from_s` is how much of the present one, its chime
+    included, was over when this node joined.
     """
 
     verified: VerifiedCommand
@@ -96,7 +97,7 @@ class Item:
     heard: tuple[Loudness, ...] = ()
     source: int = 0
     round: int = 0
-    sounded: int = 0
+    used: int = 0
     from_s: float = 0.0
     live_samples: int = 0
     not_before_s: float = float("-inf")
@@ -127,14 +128,14 @@ class Item:
 
     @property
     def samples_left(self) -> int:
-        """How much of `max_duration_s`, which each sounding has anew, has not sounded yet; the chime comes on top."""
+        """How much of `max_duration_s`, which each sounding has anew, is not over yet; the chime comes on top."""
         late = round(self.from_s * SAMPLE_RATE)
-        return self.play.max_duration_s * SAMPLE_RATE + self._common_chime_samples - late - self.sounded
+        return self.play.max_duration_s * SAMPLE_RATE + self._common_chime_samples - late - self.used
 
     @property
     def begins_with_chime(self) -> bool:
         """The chime is heard before the first sounding, from its beginning."""
-        return self.chime_samples > 0 and self.sounded == 0
+        return self.chime_samples > 0 and self.used == 0
 
     @property
     def chime_samples(self) -> int:
@@ -157,7 +158,7 @@ class Item:
         if self.is_live:
             return 0.0
         joined_s = max(0.0, self.from_s - self.chime_s)
-        return joined_s + max(0, self.sounded - self.chime_samples - self.live_samples) / SAMPLE_RATE
+        return joined_s + max(0, self.used - self.chime_samples - self.live_samples) / SAMPLE_RATE
 
     @property
     def repeat(self) -> Repeat:
@@ -193,8 +194,8 @@ class Attempt:
     is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
     only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
     on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on.
-    `so_far` is what the card last said to have left it since `Sound`, when that was (Unix seconds, None where not
-    known), and how long the amplifier had been on for it.
+    `so_far` is what the card last said to have left it since `Sound`, how much of the lane was over by then, when that
+    was (Unix seconds, None where not known), and how long the amplifier had been on for it.
     """
 
     item: Item
@@ -215,6 +216,7 @@ class Attempt:
     gain_percent: int = 0
     watch: Watch | None = None
     so_far: Loudness = NO_SOUND
+    so_far_used: int = 0
     so_far_at_s: float | None = None
     so_far_on_s: float = 0.0
 
@@ -286,9 +288,9 @@ def has_next(attempt: Attempt) -> bool:
 
 
 def next_source(item: Item, source: int) -> Item:
-    """Another source of the item has its turn."""
-    live_samples = max(0, item.sounded - item.chime_samples) if item.is_live else item.live_samples
-    return replace(item, source=source, live_samples=live_samples)
+    """Another source of the item has its turn; amid a sounding it is in step with no other node any more."""
+    live_samples = max(0, item.used - item.chime_samples) if item.is_live else item.live_samples
+    return replace(item, source=source, live_samples=live_samples, start_s=None if item.used else item.start_s)
 
 
 def starving(attempt: Attempt, at_s: float) -> Attempt:
@@ -310,12 +312,12 @@ def flowing(attempt: Attempt, at_s: float) -> Attempt:
     return replace(attempt, starved_s=None, moved_s=at_s, dry_s=attempt.dry_s + max(0.0, at_s - attempt.starved_s))
 
 
-def heard(attempt: Attempt, loudness: Loudness) -> Attempt:
-    """So much of it has left the card."""
+def heard(attempt: Attempt, loudness: Loudness, used: int) -> Attempt:
+    """So much of it has left the card, and so much of its lane is over."""
     item = attempt.item
     parts = (*item.heard, loudness) if loudness.samples or loudness.underruns else item.heard
-    item = replace(item, heard=_few(parts), sounded=item.sounded + loudness.samples)
-    return replace(attempt, item=item, so_far=NO_SOUND, so_far_at_s=None, so_far_on_s=0.0)
+    item = replace(item, heard=_few(parts), used=item.used + used)
+    return replace(attempt, item=item, so_far=NO_SOUND, so_far_used=0, so_far_at_s=None, so_far_on_s=0.0)
 
 
 def _few(parts: tuple[Loudness, ...]) -> tuple[Loudness, ...]:

@@ -26,7 +26,6 @@ from agent.core.state import Turn
 from agent.core.zones import cue
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.sources import Relay
 
@@ -57,7 +56,7 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.sounded == 0:
+    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.used == 0:
         nothing_left(turn, attempt, "joining late, nothing of it was left")
         return
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
@@ -98,7 +97,8 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
     if isinstance(event, ev.SoundAdvanced):
         on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
         moved = its.moving(attempt, turn.now.mono_s)
-        set_attempt(turn, replace(moved, so_far=event.loudness, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
+        moved = replace(moved, so_far=event.loudness, so_far_used=event.used)
+        set_attempt(turn, replace(moved, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
         return
     if isinstance(event, ev.SoundFlowed):
         set_attempt(turn, its.flowing(attempt, turn.now.mono_s))
@@ -113,19 +113,25 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    left = attempt.item.samples_left
-    attempt = _count(turn, attempt, event.loudness)
-    if attempt.stage is Stage.HOLDING and not event.complete and attempt.ending is None:
-        put_back(turn, attempt)  # asked to sound, it had not yet begun
-    elif attempt.ending is not None:
+    unheard = attempt.item.used == 0 and event.loudness.samples == 0
+    attempt = _count(turn, attempt, event)
+    if attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
-    elif event.complete and attempt.item.from_s > 0 and attempt.item.sounded == 0:
+    elif event.end is ev.End.CUT and attempt.stage is Stage.HOLDING:
+        put_back(turn, attempt)  # asked to sound, it had not yet begun
+    elif event.end is ev.End.CUT:
+        _cut(turn, attempt)
+    elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None:
         nothing_left(turn, attempt, "joining late, nothing of it was left")
-    elif event.complete and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
+    elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
-    elif event.complete or event.loudness.samples >= left:
-        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
-    elif turn.state.card_fault:
+    else:
+        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, event.end)))
+
+
+def _cut(turn: Turn, attempt: Attempt) -> None:
+    """The card has given it back unasked: one that fails is waited for."""
+    if turn.state.card_fault:
         card.lost(turn, attempt)
     else:
         finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, "it gave the item back"))
@@ -140,14 +146,14 @@ def on_held(turn: Turn, event: ev.SoundHeld) -> None:
     """It is silent, and keeps the rest."""
     attempt = attempt_of(turn, event.token)
     if attempt is not None and attempt.stage is Stage.HOLDING:
-        held(turn, _count(turn, attempt, event.loudness))
+        held(turn, _count(turn, attempt, event))
 
 
-def _count(turn: Turn, attempt: Attempt, loudness: Loudness) -> Attempt:
+def _count(turn: Turn, attempt: Attempt, event: ev.SoundEnded | ev.SoundHeld) -> Attempt:
     """So much of it has left the card: for its record, its bounds and the caps."""
-    attempt = its.heard(attempt, loudness)
+    attempt = its.heard(attempt, event.loudness, event.used)
     set_attempt(turn, attempt)
-    policing.book(turn, attempt.item, loudness)
+    policing.book(turn, attempt.item, event.loudness)
     return attempt
 
 
@@ -160,12 +166,12 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
         end(turn, current, Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail))
 
 
-def _reason_of_end(turn: Turn, attempt: Attempt, *, complete: bool) -> Reason | None:
+def _reason_of_end(turn: Turn, attempt: Attempt, end: ev.End) -> Reason | None:
     if gain_percent(turn.state, attempt.item, turn.trusted_s) == 0:
         return Reason.MUTED
     if all(part.peak_dbfs is None for part in attempt.item.heard):
         return Reason.SILENT
-    if not complete:
+    if end is ev.End.LIMIT:
         return Reason.MAX_DURATION
     relayed = isinstance(attempt.item.play.sources[attempt.item.source].only, Relay)
     return Reason.STREAM_ENDED if relayed else None

@@ -247,7 +247,7 @@ def _decode_one(turn: Turn, attempt: Attempt, media: its.Media) -> None:
 
 def _place(turn: Turn, item: Item, start_s: float | None) -> tuple[Item, float | None]:
     """Where in the source it begins, and on which instant; a late node joins where the others are by then."""
-    if start_s is None or item.sounded:
+    if start_s is None or item.used:
         return item, None
     if turn.now.mono_s <= start_s + LATE_S:
         return item, start_s

@@ -56,7 +56,7 @@ def _records(state: State) -> Iterator[PlayRecord]:
 
 def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
     on_air = attempt is not None and attempt.stage not in {Stage.HELD, Stage.HOLDING}
-    so_far = NO_SOUND if attempt is None else attempt.so_far
+    so_far, so_far_used = (NO_SOUND, 0) if attempt is None else (attempt.so_far, attempt.so_far_used)
     on_s = 0.0 if attempt is None else attempt.so_far_on_s
     return Begun(
         item=item.play.item,
@@ -64,7 +64,7 @@ def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
         jti=item.verified.jti,
         round=item.round,
         source=item.source,
-        sounded=item.sounded + so_far.samples,
+        used=item.used + so_far_used,
         from_s=item.from_s,
         live_samples=item.live_samples,
         heard=total((*item.heard, so_far)),
@@ -161,7 +161,7 @@ def _where_it_was(turn: Turn, item: Item, begun: Begun) -> Item:
         started_at=started_at,
         round=begun.round,
         source=min(begun.source, len(item.play.sources) - 1),
-        sounded=0 if joins else begun.sounded,
+        used=0 if joins else begun.used,
         from_s=0.0 if joins else begun.from_s,
         live_samples=0 if joins else begun.live_samples,
         heard=(begun.heard,),

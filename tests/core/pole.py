@@ -60,6 +60,8 @@ class Behaviour:
     sound_length_s: float = 2.0
     card_lead_s: float = 0.02
     silence_s: float | None = 0.01
+    told_s: float = 0.0
+    """How much later than the last sample the card says that it has ended: it looks every 10 ms."""
     card_hangs: bool = False
     """It begins to sound, and is never heard of again."""
     advance_s: int = 1
@@ -84,11 +86,17 @@ class Heard:
 
 @dataclass
 class _Sounding:
+    """From `at_s` on, `length_s` of it, then `end`; `late_s` of the lane were left out, `lane_s` are over by then."""
+
     at_s: float
     length_s: float
-    complete: bool
+    end: ev.End
+    late_s: float
     lane_s: float
     all_sounded: bool = False
+
+    def used(self, heard_s: float) -> int:
+        return round((self.late_s + heard_s) * SAMPLE_RATE)
 
 
 @dataclass
@@ -236,7 +244,8 @@ class Pole:
         for token in list(self._sounding):
             heard_s = self._stop(token)
             assert heard_s is not None
-            self._happen(ev.SoundEnded(token, False, self._loudness(heard_s)))
+            used = self._sounding[token].used(heard_s)
+            self._happen(ev.SoundEnded(token, ev.End.CUT, self._loudness(heard_s), used))
 
     def fail_the_relay(self) -> None:
         """No line can be switched any more, for now."""
@@ -430,17 +439,22 @@ class Pole:
             )
         begun_s = self.mono_s + behave.card_lead_s
         at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
-        lane_s = self._held.pop(token, 0.0) + (0.0 if at_mono_s is None else at_s - at_mono_s)
+        lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
-        most_s = max_samples / SAMPLE_RATE - (0.0 if at_mono_s is None else at_s - at_mono_s)
+        late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
+        lane_s, rest_s = lane_s + late_s, rest_s - late_s
+        most_s = max(0.0, max_samples / SAMPLE_RATE - late_s)
         length_s = min(rest_s, most_s)
-        self._sounding[token] = _Sounding(at_s, length_s, rest_s <= most_s, lane_s)
-        self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
+        end = ev.End.COMPLETE if rest_s <= most_s else ev.End.LIMIT
+        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s)
+        if length_s > 0:
+            self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
-                self.later(at_s - self.mono_s + second, ev.SoundAdvanced(token, self._loudness(second)))
-            loudness = self._loudness(length_s)
-            self.later(at_s - self.mono_s + length_s, ev.SoundEnded(token, rest_s <= most_s, loudness))
+                advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second))
+                self.later(at_s - self.mono_s + second, advanced)
+            ended = ev.SoundEnded(token, end, self._loudness(length_s), sounding.used(length_s))
+            self.later(at_s - self.mono_s + length_s + behave.told_s, ended)
 
     def _loudness(self, heard_s: float) -> Loudness:
         return Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
@@ -467,7 +481,11 @@ class Pole:
     def _silence(self, token: int) -> None:
         heard_s = self._stop(token)
         if heard_s is not None:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(heard_s)))
+            self._end(token, ev.End.CUT, heard_s)
+
+    def _end(self, token: int, end: ev.End, heard_s: float) -> None:
+        used = self._sounding[token].used(heard_s)
+        self.later(self.behaviour.silence_s, ev.SoundEnded(token, end, self._loudness(heard_s), used))
 
     def _ends_later(self, token: int) -> bool:
         """Whether the card will have a last word of it."""
@@ -480,12 +498,13 @@ class Pole:
             return
         sounding = self._sounding[token]
         if heard_s == 0:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(0)))
+            self._end(token, ev.End.CUT, 0.0)
         elif sounding.all_sounded:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, sounding.complete, self._loudness(heard_s)))
+            self._end(token, sounding.end, heard_s)
         else:
             self._held[token] = sounding.lane_s + heard_s
-            self.later(self.behaviour.silence_s, ev.SoundHeld(token, self._loudness(heard_s)))
+            held = ev.SoundHeld(token, self._loudness(heard_s), sounding.used(heard_s))
+            self.later(self.behaviour.silence_s, held)
 
 
 def _ends(event: ev.Event, token: int) -> bool:

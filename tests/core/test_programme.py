@@ -12,7 +12,7 @@ from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, Repeat
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules, split
-from agent.messages.sources import CHIME_SAMPLES
+from agent.messages.sources import CHIME_SAMPLES, Source
 from agent.messages.words import Kind
 from tests.core.pole import (
     FILE,
@@ -425,6 +425,30 @@ class TestCommonStart:
         pole.run(60.0)
         begun = [each.at_s + pole.wall_offset_s - START_WALL_S for each in pole.heard]
         assert begun == [pytest.approx(20.0), pytest.approx(26.0), pytest.approx(32.0)]
+
+    @pytest.mark.parametrize("source", [RELAY, FILE], ids=["relay", "file"])
+    def test_a_late_node_plays_to_the_longest_duration_like_all_others(self, source: Source) -> None:
+        """What it left out for being late counts, though it did not sound."""
+        pole = pole_of(600.0)
+        pole.run(0.4)
+        pole.order(altered(play("news", source, max_duration_s=30), start_at=pole.wall_s))
+        pole.run(60.0)
+        assert results(pole) == {"news": ("played", Reason.MAX_DURATION)}
+        assert pole.records[0].played_s < 29.6
+        [heard] = pole.heard
+        assert heard.at_s + heard.until_s - heard.from_s + pole.wall_offset_s == pytest.approx(START_WALL_S + 30.0)
+
+    @pytest.mark.parametrize("sound_length_s", [20.0, 600.0])
+    def test_repeats_stay_in_step_on_a_node_that_was_late(self, sound_length_s: float) -> None:
+        pole = pole_of(sound_length_s)
+        pole.run(0.4)
+        start_s = pole.wall_s
+        pole.order(altered(play("news", max_duration_s=30), start_at=start_s, repeat=Repeat(3, 5)))
+        pole.run(200.0)
+        begun = [each.at_s + pole.wall_offset_s - start_s for each in pole.heard]
+        one_s = min(sound_length_s, 30.0) + 5.0
+        assert begun[1:] == [pytest.approx(one_s), pytest.approx(2 * one_s)]
+        assert results(pole)["news"][0] == "played"
 
     def test_a_start_after_its_own_end_is_refused(self) -> None:
         pole = pole_of()
