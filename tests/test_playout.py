@@ -67,8 +67,15 @@ class Desk:
         self.playout.add(lane)
         return lane
 
-    def sound(self, token: int = 1, *, max_samples: int = FOR_EVER, at_s: float | None = None) -> None:
-        self.playout.sound(token, 100, max_samples, at_s)
+    def sound(
+        self,
+        token: int = 1,
+        *,
+        max_samples: int = FOR_EVER,
+        at_s: float | None = None,
+        until_s: float | None = None,
+    ) -> None:
+        self.playout.sound(token, 100, max_samples, at_s, until_s)
 
     def heard(self, since: int = 0) -> Samples:
         return np.frombuffer(bytes(self.pcm.sounded[2 * since :]), "<i2")
@@ -194,6 +201,77 @@ def test_an_item_on_an_instant_ends_at_its_limit_on_a_card_that_is_off(ppm: floa
     assert (ended.end, ended.used) == (End.LIMIT, seconds * RATE_HZ)
     assert abs(ended.loudness.samples - seconds * RATE_HZ) > 300
     assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(at_s + seconds, abs=0.001)
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 100])
+@pytest.mark.parametrize("late_s", [-0.4, 0.25])
+def test_nothing_sounds_after_the_instant_until_which_it_may(ppm: float, late_s: float) -> None:
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    pcm = array("h", [10_000] * (5 * RATE_HZ)).tobytes()
+    desk.lane(pcm)
+    at_s = desk.pcm.now_s() - late_s
+    until_s = desk.pcm.now_s() + 3.123_45
+    desk.sound(at_s=at_s, until_s=until_s)
+    desk.run(4.0)
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(until_s, abs=0.000_6)
+    assert max(abs(desk.loud()[-20:])) < 10_000 / 20, "faded over the last 10 ms"
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.UNTIL
+    assert ended.used == pytest.approx((until_s - at_s) * RATE_HZ, abs=50)
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 100])
+def test_at_its_limit_and_at_that_instant_it_ends_at_its_limit(ppm: float) -> None:
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    desk.lane(noise(5 * RATE_HZ))
+    at_s = desk.pcm.now_s() + 0.4
+    desk.sound(at_s=at_s, max_samples=3 * RATE_HZ, until_s=at_s + 3.0)
+    desk.run(5.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.LIMIT
+
+
+def test_a_source_that_ends_before_that_instant_is_complete() -> None:
+    desk = Desk()
+    desk.lane(noise(RATE_HZ))
+    desk.sound(until_s=desk.pcm.now_s() + 3.0)
+    desk.run(2.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.used) == (End.COMPLETE, RATE_HZ)
+
+
+@pytest.mark.parametrize("at_s", [None, 5.0])
+def test_what_has_nothing_to_sound_ends_at_that_instant(at_s: float | None) -> None:
+    """A stream that starves, and an item that waits for a later instant."""
+    desk = Desk()
+    now_s = desk.pcm.now_s()
+    desk.lane(noise(RATE_HZ // 2) if at_s is None else noise(RATE_HZ), ended=False)
+    desk.sound(at_s=at_s and now_s + at_s, until_s=now_s + 2.0)
+    desk.run(1.9)
+    assert not any(isinstance(event, SoundEnded) for event in desk.events)
+    desk.run(0.2)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.loudness.samples) == (End.UNTIL, RATE_HZ // 2 if at_s is None else 0)
+
+
+def test_what_is_held_ends_at_that_instant_once_it_has_gone_on() -> None:
+    desk = Desk()
+    desk.lane(noise(5 * RATE_HZ))
+    until_s = desk.pcm.now_s() + 2.0
+    desk.sound(until_s=until_s)
+    desk.run(1.0)
+    desk.playout.hold(1)
+    desk.run(0.5)
+    desk.sound(until_s=until_s)
+    desk.run(1.0)
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(until_s, abs=0.000_6)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.UNTIL
 
 
 def test_what_is_late_is_used_up_and_did_not_sound() -> None:

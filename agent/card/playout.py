@@ -70,7 +70,14 @@ class Playout:
         if all(item.token != token for item in self._items):
             self._lanes.pop(token, None)
 
-    def sound(self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None) -> None:
+    def sound(
+        self,
+        token: int,
+        gain_percent: int,
+        max_samples: int,
+        at_mono_s: float | None = None,
+        until_mono_s: float | None = None,
+    ) -> None:
         """Let this lane sound next, in place of what sounds."""
         lane = self._lanes.get(token)
         if lane is None:
@@ -84,6 +91,7 @@ class Playout:
             gain_percent=gain_percent,
             max_samples=max_samples,
             at_mono_s=at_mono_s,
+            until_mono_s=until_mono_s,
             resumed=held is not None,
             rest=held.rest if held else b"",
         )
@@ -220,7 +228,7 @@ class Playout:
     def _fill(self, writer: Writer) -> None:
         """Write until the card holds enough. Programme comes before silence, silence only where there is none."""
         while writer.flush():
-            item = next((item for item in self._items if not item.all_taken), None)
+            item = self._next_item(writer)
             low = writer.queued < writer.silence_ahead
             wait = self._wait_samples(writer, item) if item else 0
             near = 0 < wait <= writer.programme_ahead - writer.queued
@@ -234,6 +242,15 @@ class Playout:
                 writer.put(bytes(PERIOD_SAMPLES * BYTES_A_SAMPLE))
             else:
                 return
+
+    def _next_item(self, writer: Writer) -> Sounding | None:
+        """The first of which more may be written; those whose instant has come are over."""
+        for item in self._items:
+            if item.until_mono_s is not None and not item.all_taken:
+                item.allow(round((item.until_mono_s - writer.sounds_at_s) * RATE_HZ))
+            if not item.all_taken:
+                return item
+        return None
 
     @staticmethod
     def _has_something(writer: Writer, item: Sounding, *, low: bool) -> bool:

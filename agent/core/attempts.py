@@ -285,7 +285,7 @@ def finish(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     _release(turn, attempt)
     attempt = _off_air(turn, attempt)
     turn.state = replace(turn.state, programme=prog.remove(turn.state.programme, attempt))
-    if outcome.result == "stopped":
+    if outcome.result == "stopped" and outcome.reason is not Reason.NOT_AFTER:
         zones.cut(turn, attempt.item)
     record(turn, attempt.item, outcome)
 

@@ -1,15 +1,12 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
-from agent.core import card, prefetching
+from agent.core import card, prefetching, windows
 from agent.core import items as its
 from agent.core import programme as prog
 from agent.core.items import Attempt, Item, Stage
 from agent.core.state import State, Turn
 from agent.core.zones import needs_amplifier_s
 from agent.messages.events import Now
-
-JUST_AFTER_S = 0.001
-"""What ends at an instant has ended a moment later."""
 
 
 def of_programme(state: State, now: Now) -> list[float | None]:
@@ -41,7 +38,7 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
 
 
 def _of_item(turn: Turn, item: Item) -> list[float | None]:
-    instants: list[float | None] = [_mono(turn, item.not_after + JUST_AFTER_S)]
+    instants: list[float | None] = [windows.expires_s(turn, item)]
     if not item.durable and its.commit_wait_s(item) < float("inf"):
         instants.append(item.ordered_s + its.commit_wait_s(item))
     offset_s = turn.state.timekeeping.offset_s

@@ -35,7 +35,7 @@ SILENCE_WAIT_S: Final = 0.06
 """How long a stop waits for the card to fall silent before it opens the relay all the same."""
 
 LAST_WORD_WAIT_S: Final = 2.0
-"""How long a silenced or held item then waits to learn what had sounded."""
+"""How long a silenced, held or ended item then waits to learn what had sounded."""
 
 EMERGENCY_COMMIT_WAIT_S: Final = 2.0
 """A slow SD card delays an emergency no longer than this (design section 3)."""
@@ -122,6 +122,16 @@ class Item:
         return self.play.not_after if isinstance(self.play.not_after, int) else self.verified.exp
 
     @property
+    def is_common(self) -> bool:
+        """All nodes that it is for begin it together: a slot, or an order with a set start."""
+        return self.slot_until is not None or isinstance(self.play.start_at, int)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Another has had the air amid it, or between two of its soundings."""
+        return self.off_air_s > float("-inf")
+
+    @property
     def is_emergency(self) -> bool:
         """Of the kind that pre-empts."""
         return self.play.kind is Kind.EMERGENCY
@@ -193,7 +203,8 @@ class Attempt:
     goes on, `starved_s` since when nothing is heard, `dry_s` how much silence is not yet made up for by sound; `broken`
     is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
     only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
-    on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on.
+    on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on;
+    `until_s` is when the card lets it end, so that nothing sounds after its window.
     `so_far` is what the card last said to have left it since `Sound`, how much of the lane was over by then, when that
     was (Unix seconds, None where not known), and how long the amplifier had been on for it.
     """
@@ -212,6 +223,7 @@ class Attempt:
     relay_cut: bool = False
     amplifier_base_s: float = 0.0
     at_mono_s: float | None = None
+    until_s: float | None = None
     kept: bool = False
     gain_percent: int = 0
     watch: Watch | None = None

@@ -5,7 +5,7 @@ News of an attempt that is over (a stale token) changes nothing.
 
 from dataclasses import replace
 
-from agent.core import card, policing, prefetching, zones
+from agent.core import card, policing, prefetching, windows, zones
 from agent.core import items as its
 from agent.core.amplifier import Cue
 from agent.core.attempts import (
@@ -121,6 +121,8 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         put_back(turn, attempt)  # asked to sound, it had not yet begun
     elif event.end is ev.End.CUT:
         _cut(turn, attempt)
+    elif event.end is ev.End.UNTIL:
+        finish(turn, attempt, windows.sounded_until(attempt.item))
     elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None:
         nothing_left(turn, attempt, "joining late, nothing of it was left")
     elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):

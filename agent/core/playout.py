@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
-from agent.core import card, policing
+from agent.core import card, policing, windows
 from agent.core import items as its
 from agent.core import programme as prog
 from agent.core.amplifier import Cue, Mode
@@ -64,23 +64,10 @@ def advance(turn: Turn) -> None:
 
 
 def _expire(turn: Turn) -> None:
-    trusted_s = turn.trusted_s
-    if trusted_s is None:
-        return
     for item in prog.items(turn.state.programme):
-        if trusted_s <= item.not_after:
-            continue
-        attempt = prog.find_attempt(turn.state.programme, item.play.item)
-        if attempt is None or (attempt.stage is not Stage.ENDING and attempt.ending is None):
-            drop(turn, item.play.item, _past_its_window(turn, item))
-
-
-def _past_its_window(turn: Turn, item: Item) -> Outcome:
-    if turn.state.card_fault:
-        return Outcome("failed", Reason.SOUND_CARD, f"{turn.state.card_fault}, until its window had closed")
-    if item.interrupted:
-        return Outcome("failed", Reason.RESTART, "the node went down while it sounded, until its window had closed")
-    return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER)
+        expires_s = windows.expires_s(turn, item)
+        if expires_s is not None and turn.now.mono_s >= expires_s:
+            drop(turn, item.play.item, windows.passed(turn, item))
 
 
 def _run_timers(turn: Turn) -> None:
@@ -279,9 +266,10 @@ def _sound(turn: Turn) -> None:
     gain = gain_percent(turn.state, item, turn.trusted_s)
     if attempt.kept:
         turn.do(do.ResumeDecoding(attempt.token))
-    turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s))
+    until_s = windows.closes_s(turn, item)
+    turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s, until_s))
     sounding = its.at_stage(attempt, Stage.SOUNDING, turn.now.mono_s)
-    set_attempt(turn, replace(sounding, gain_percent=gain, watch=None))
+    set_attempt(turn, replace(sounding, gain_percent=gain, until_s=until_s, watch=None))
 
 
 def _police(turn: Turn) -> None:

@@ -351,6 +351,8 @@ class End(StrEnum):
     """All that the source had is over."""
     LIMIT = "limit"
     """As much of the lane is over as `Sound` allowed."""
+    UNTIL = "until"
+    """The instant has come after which nothing of it may sound; at the same moment as its limit it is `limit`."""
     CUT = "cut"
     """It was silenced or cleared, had not begun when it was to be held, or the card was lost."""
 

@@ -60,7 +60,7 @@ class Behaviour:
     sound_length_s: float = 2.0
     card_lead_s: float = 0.02
     silence_s: float | None = 0.01
-    told_s: float = 0.0
+    told_s: float = 0.005
     """How much later than the last sample the card says that it has ended: it looks every 10 ms."""
     card_hangs: bool = False
     """It begins to sound, and is never heard of again."""
@@ -393,8 +393,8 @@ class Pole:
 
     def _perform_sound(self, effect: do.Effect) -> None:
         match effect:
-            case do.Sound(token=token, max_samples=max_samples, at_mono_s=at_mono_s):
-                self._sound(token, max_samples, at_mono_s)
+            case do.Sound():
+                self._sound(effect)
             case do.Silence(token=token):
                 self._held.pop(token, None)
                 self._silence(token)
@@ -430,9 +430,9 @@ class Pole:
             ready = ev.SourceFailed(token, reason, f"{uri} failed")
         self.later(self.behaviour.fetch_s, ready)
 
-    def _sound(self, token: int, max_samples: int, at_mono_s: float | None) -> None:
+    def _sound(self, effect: do.Sound) -> None:
         """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
-        behave = self.behaviour
+        behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
         for other in list(self._sounding):
             assert other == token or self._sounding[other].at_s + self._sounding[other].length_s <= self.mono_s + 0.1, (
                 "two items sound at once"
@@ -443,9 +443,7 @@ class Pole:
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
         late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
         lane_s, rest_s = lane_s + late_s, rest_s - late_s
-        most_s = max(0.0, max_samples / SAMPLE_RATE - late_s)
-        length_s = min(rest_s, most_s)
-        end = ev.End.COMPLETE if rest_s <= most_s else ev.End.LIMIT
+        length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
         sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s)
         if length_s > 0:
             self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
@@ -505,6 +503,19 @@ class Pole:
             self._held[token] = sounding.lane_s + heard_s
             held = ev.SoundHeld(token, self._loudness(heard_s), sounding.used(heard_s))
             self.later(self.behaviour.silence_s, held)
+
+
+FADE_S = 0.01
+"""Two ends that are nearer than this are one."""
+
+
+def how_it_ends(effect: do.Sound, at_s: float, late_s: float, rest_s: float) -> tuple[float, ev.End]:
+    """How long a lane with `rest_s` in it sounds from `at_s` on, `late_s` having been left out, and what ends it."""
+    limit_s = max(0.0, effect.max_samples / SAMPLE_RATE - late_s)
+    until_s = math.inf if effect.until_mono_s is None else max(0.0, effect.until_mono_s - at_s)
+    if rest_s <= min(limit_s, until_s):
+        return rest_s, ev.End.COMPLETE
+    return min(limit_s, until_s), ev.End.LIMIT if limit_s <= until_s + FADE_S else ev.End.UNTIL
 
 
 def _ends(event: ev.Event, token: int) -> bool:

@@ -325,7 +325,9 @@ def test_nothing_sounds_after_not_after() -> None:
         ("a", "stopped", Reason.NOT_AFTER),
         ("b", "missed", Reason.NOT_AFTER),
     }
-    assert pole.relay()[-1][0] == pytest.approx(1_010.0, abs=0.1)
+    [heard] = pole.heard
+    assert heard.at_s + heard.until_s == pytest.approx(1_010.0)
+    assert pole.relay()[-1][0] == pytest.approx(1_010.0 + 3.0, abs=0.1), "it lingers, since nobody has ordered silence"
 
 
 def test_a_relay_that_cannot_be_switched_ends_the_item_and_recovers() -> None:
