@@ -1,9 +1,10 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
-from agent.core import card, prefetching, windows
+from agent.core import card, prefetching, stages, turns, windows
 from agent.core import items as its
 from agent.core import programme as prog
-from agent.core.items import Attempt, Item, Stage
+from agent.core.items import Item
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.core.zones import needs_amplifier_s
 from agent.messages.events import Now
@@ -12,7 +13,7 @@ from agent.messages.events import Now
 def of_programme(state: State, now: Now) -> list[float | None]:
     """Monotonic instants; those of conditions that something else keeps waiting lie in the future or are left out."""
     turn = Turn(state, now)
-    instants: list[float | None] = [its.limit_s(each) for each in prog.attempts(state.programme)]
+    instants: list[float | None] = [stages.limit_s(each) for each in prog.attempts(state.programme)]
     instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
     later: list[float | None] = [*card.deadlines(turn)]
     for attempt in prog.attempts(state.programme):
@@ -30,7 +31,7 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
     start_s = turn.mono_of(attempt.item.start_s)
     instants = [needs_amplifier_s(turn, attempt)]
     if start_s is not None and attempt.stage is Stage.FETCHED:
-        instants.append(start_s - prog.DECODE_AHEAD_S)
+        instants.append(start_s - turns.DECODE_AHEAD_S)
     if attempt.watch is not None:
         instants.append(_mono(turn, attempt.watch.change_s))
         instants.append(_mono(turn, attempt.watch.cut[0] if attempt.watch.cut else None))
@@ -43,8 +44,8 @@ def _of_item(turn: Turn, item: Item) -> list[float | None]:
         instants.append(item.ordered_s + its.commit_wait_s(item))
     offset_s = turn.state.timekeeping.offset_s
     if offset_s is not None:
-        opens_s = prog.opens_s(item, offset_s)
-        instants += [opens_s, opens_s - prog.PAUSE_S]
+        opens_s = turns.opens_s(item, offset_s)
+        instants += [opens_s, opens_s - turns.PAUSE_S]
     return instants
 
 
@@ -61,6 +62,6 @@ def _turn_end(state: State) -> float | None:
     others = [item for item in prog.items(state.programme) if item.is_emergency and item.play.item != current.name]
     if not others:
         return None
-    end_s = prog.turn_end_s(current, others)
+    end_s = turns.turn_end_s(current, others)
     coming = state.programme.coming
-    return end_s if coming is not None else end_s - prog.DECODE_AHEAD_S
+    return end_s if coming is not None else end_s - turns.DECODE_AHEAD_S

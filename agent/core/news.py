@@ -5,23 +5,14 @@ News of an attempt that is over (a stale token) changes nothing.
 
 from dataclasses import replace
 
-from agent.core import card, policing, prefetching, windows, zones
-from agent.core import items as its
+from agent.core import card, policing, prefetching, stages, windows, zones
 from agent.core.amplifier import Cue
-from agent.core.attempts import (
-    attempt_of,
-    conclude,
-    end,
-    end_source,
-    finish,
-    held,
-    nothing_left,
-    put_back,
-    set_attempt,
-    sounding_over,
-)
-from agent.core.items import Attempt, Outcome, Stage
+from agent.core.attempts import attempt_of, put_back, set_attempt
+from agent.core.endings import conclude, end, end_source, finish, nothing_left, sounding_over
+from agent.core.items import Outcome
+from agent.core.leaving import held
 from agent.core.records import gain_percent, zones_of
+from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
 from agent.core.zones import cue
 from agent.messages import effects as do
@@ -39,9 +30,9 @@ def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
         if isinstance(event, ev.StreamReady):
             turn.do(do.ClosePipe(event.fd))
         return
-    media: its.Media
+    media: stages.Media
     media = do.MediaFile(event.path) if isinstance(event, ev.FileReady) else do.MediaPipe(event.fd, event.head)
-    set_attempt(turn, replace(its.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
+    set_attempt(turn, replace(stages.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
 
 
 def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
@@ -71,7 +62,7 @@ def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
     """It could sound now."""
     attempt = attempt_of(turn, event.token)
     if attempt is not None and attempt.stage is Stage.DECODING:
-        set_attempt(turn, its.at_stage(attempt, Stage.READY, turn.now.mono_s))
+        set_attempt(turn, stages.at_stage(attempt, Stage.READY, turn.now.mono_s))
 
 
 def on_started(turn: Turn, event: ev.SoundStarted) -> None:
@@ -96,14 +87,14 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
         return
     if isinstance(event, ev.SoundAdvanced):
         on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
-        moved = its.moving(attempt, turn.now.mono_s)
+        moved = stages.moving(attempt, turn.now.mono_s)
         moved = replace(moved, so_far=event.loudness, so_far_used=event.used)
         set_attempt(turn, replace(moved, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
         return
     if isinstance(event, ev.SoundFlowed):
-        set_attempt(turn, its.flowing(attempt, turn.now.mono_s))
+        set_attempt(turn, stages.flowing(attempt, turn.now.mono_s))
         return
-    set_attempt(turn, its.starving(attempt, event.at_mono_s))
+    set_attempt(turn, stages.starving(attempt, event.at_mono_s))
     if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
 
@@ -141,7 +132,7 @@ def _cut(turn: Turn, attempt: Attempt) -> None:
 
 def _is_a_proper_end(attempt: Attempt, broken: Outcome) -> bool:
     """A stream that its server closed has been played; unless another source is there for the time that is left."""
-    return broken.reason is Reason.STREAM_ENDED and not its.has_next(attempt)
+    return broken.reason is Reason.STREAM_ENDED and not stages.has_next(attempt)
 
 
 def on_held(turn: Turn, event: ev.SoundHeld) -> None:
@@ -153,7 +144,7 @@ def on_held(turn: Turn, event: ev.SoundHeld) -> None:
 
 def _count(turn: Turn, attempt: Attempt, event: ev.SoundEnded | ev.SoundHeld) -> Attempt:
     """So much of it has left the card: for its record, its bounds and the caps."""
-    attempt = its.heard(attempt, event.loudness, event.used)
+    attempt = stages.heard(attempt, event.loudness, event.used)
     set_attempt(turn, attempt)
     policing.book(turn, attempt.item, event.loudness)
     return attempt

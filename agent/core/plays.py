@@ -5,7 +5,7 @@ from dataclasses import replace
 from agent.core import policing, prefetching, resuming
 from agent.core import programme as prog
 from agent.core.answers import accept, refuse
-from agent.core.attempts import drop
+from agent.core.endings import drop
 from agent.core.items import Item, Outcome, replaced_by
 from agent.core.pending import ItemDurable
 from agent.core.state import Turn

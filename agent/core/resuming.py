@@ -9,9 +9,10 @@ from dataclasses import astuple, replace
 from typing import Final
 
 from agent.core import programme as prog
-from agent.core.attempts import record, store_record
-from agent.core.items import SAMPLE_RATE, Attempt, Item, Outcome, Stage, total
+from agent.core.endings import record, store_record
+from agent.core.items import SAMPLE_RATE, Item, Outcome, total
 from agent.core.policy import Ledger, charge
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev

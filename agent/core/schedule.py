@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core import begun, policing, prefetching, resuming
+from agent.core import begun, policing, prefetching, resuming, turns
 from agent.core import programme as prog
-from agent.core.attempts import drop, record
+from agent.core.endings import drop, record
 from agent.core.items import Item, Outcome
 from agent.core.pending import DocumentKey, ItemDurable, KeptDocument
 from agent.core.state import Turn
@@ -104,7 +104,7 @@ def _due(turn: Turn, trusted_s: float) -> list[_Due]:
 
 def _horizon_s(trusted_s: float) -> int:
     """The first whole second that is not yet taken up: slots begin on whole seconds."""
-    return int(trusted_s + prog.PREPARE_S) + 1
+    return int(trusted_s + turns.PREPARE_S) + 1
 
 
 def _item(turn: Turn, due: _Due) -> Item:
@@ -176,7 +176,7 @@ def _look_again(turn: Turn, trusted_s: float) -> None:
     following = [next_at_s(slots, zone, after_s, LOOK_AHEAD_S) for _, _, slots in _schedules(turn)]
     soonest_s = min((each for each in following if each is not None), default=after_s + LOOK_AHEAD_S)
     begun.forget_before(turn, int(trusted_s) - FORGET_AFTER_S)
-    next_s = float(soonest_s) - prog.PREPARE_S
+    next_s = float(soonest_s) - turns.PREPARE_S
     turn.state = replace(turn.state, schedule=replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s))
 
 

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from agent.core import items as its
 from agent.core import programme as prog
-from agent.core.items import Item, Outcome, Stage
+from agent.core.items import Item, Outcome
 from agent.core.policing import CLOCK_SET_S
+from agent.core.stages import LAST_WORD_WAIT_S, Stage
 from agent.core.state import Turn
 from agent.messages.reasons import Reason
 
@@ -38,7 +38,7 @@ def expires_s(turn: Turn, item: Item) -> float | None:
         return None
     until_s = attempt.until_s if attempt.stage is Stage.SOUNDING else None
     told = until_s is not None and until_s < closing_s + CLOCK_SET_S
-    return closing_s + (its.LAST_WORD_WAIT_S if told else JUST_AFTER_S)
+    return closing_s + (LAST_WORD_WAIT_S if told else JUST_AFTER_S)
 
 
 def sounded_until(item: Item) -> Outcome:

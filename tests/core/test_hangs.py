@@ -3,7 +3,8 @@
 import pytest
 
 from agent.core.connection import MAX_HUNG
-from agent.core.items import EMERGENCY_COMMIT_WAIT_S, FETCH_WAIT_S, SLOT_COMMIT_WAIT_S
+from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SLOT_COMMIT_WAIT_S
+from agent.core.stages import FETCH_WAIT_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason

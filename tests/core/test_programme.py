@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import programme as prog
+from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -354,7 +354,7 @@ class TestCommonStart:
         assert heard.from_s == 0.0
         assert heard.at_s - pole.relay()[0][0] == pytest.approx(0.8 + 0.3, abs=0.01)
         ((decoded_s, _),) = pole.of(do.Decode)
-        assert heard.at_s - decoded_s == pytest.approx(prog.DECODE_AHEAD_S, abs=0.01)
+        assert heard.at_s - decoded_s == pytest.approx(turns.DECODE_AHEAD_S, abs=0.01)
 
     def test_each_node_has_its_offset(self) -> None:
         pole = make_pole(Behaviour(sound_length_s=5.0))

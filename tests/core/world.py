@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from agent.core import node
 from agent.core import programme as prog
 from agent.core.amplifier import ENERGISED, AmplifierSettings, Mode
-from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SAMPLE_RATE, Item, Stage
+from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SAMPLE_RATE, Item
 from agent.core.records import zones_of
+from agent.core.stages import Stage
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play, SetTrust, VerifiedCommand
