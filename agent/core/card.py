@@ -81,7 +81,7 @@ def wait(turn: Turn) -> None:
     if not state.card_fault:
         return
     want_card(turn)
-    for attempt in (state.programme.current, state.programme.coming):
+    for attempt in (state.programme.current, *state.programme.coming):
         if attempt is not None and attempt.stage in _NOT_YET_SOUNDING:
             give_back(turn, attempt)
             return
@@ -94,7 +94,7 @@ def wait(turn: Turn) -> None:
 def close(turn: Turn) -> None:
     """A rule of `playout`: without anything to play the card is closed; one that fails is looked for first."""
     state = turn.state
-    idle = state.programme.current is None and state.programme.coming is None
+    idle = state.programme.current is None and not state.programme.coming
     if not idle or not state.card_wanted or not state.card_open:
         return
     if not any(zones.is_energised(state, zone) for zone in state.amplifiers):

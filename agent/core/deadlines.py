@@ -20,7 +20,7 @@ def of_programme(state: State, now: Now) -> list[float | None]:
         later += _of_attempt(turn, attempt)
     for item in prog.items(state.programme):
         later += _of_item(turn, item)
-    later.append(_turn_end(state))
+    later += _turn_end(state)
     offset_s = state.timekeeping.offset_s
     if offset_s is not None:
         instants.append(state.schedule.next_s - offset_s)
@@ -30,6 +30,8 @@ def of_programme(state: State, now: Now) -> list[float | None]:
 def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
     start_s = turn.mono_of(attempt.item.start_s)
     instants = [needs_amplifier_s(turn, attempt)]
+    if attempt.stage is Stage.FETCHING:
+        instants.append(attempt.since_s + stages.FETCH_PATIENCE_S)
     if start_s is not None and attempt.stage is Stage.FETCHED:
         instants.append(start_s - turns.DECODE_AHEAD_S)
     if attempt.watch is not None:
@@ -54,14 +56,13 @@ def _mono(turn: Turn, wall_s: float | None) -> float | None:
     return None if wall_s is None or offset_s is None else wall_s - offset_s
 
 
-def _turn_end(state: State) -> float | None:
+def _turn_end(state: State) -> list[float]:
     """When an emergency on the air gives way to another, and when that one is made ready."""
     current = state.programme.current
     if current is None or not current.item.is_emergency:
-        return None
+        return []
     others = [item for item in prog.items(state.programme) if item.is_emergency and item.play.item != current.name]
     if not others:
-        return None
+        return []
     end_s = turns.turn_end_s(current, others)
-    coming = state.programme.coming
-    return end_s if coming is not None else end_s - turns.DECODE_AHEAD_S
+    return [end_s - turns.DECODE_AHEAD_S, end_s]

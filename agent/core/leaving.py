@@ -16,9 +16,12 @@ from agent.messages.reasons import Reason
 def give_way(turn: Turn, attempt: Attempt) -> None:
     """The air is another's: what sounds is held, what does not yet sound waits as if it had not begun."""
     attempt = off_air(turn, attempt)
-    if attempt.item.play.resume is False and not attempt.item.is_emergency:
-        turn.state = replace(turn.state, programme=replace(turn.state.programme, current=None))
+    programme = replace(turn.state.programme, current=None)
+    if attempt.item.begun and attempt.item.play.resume is False and not attempt.item.is_emergency:
+        turn.state = replace(turn.state, programme=programme)
         end_aside(turn, attempt, Outcome("stopped", Reason.PRE_EMPTED))
+    elif attempt.stage is Stage.FETCHING:
+        turn.state = replace(turn.state, programme=replace(programme, coming=(*programme.coming, attempt)))
     elif attempt.stage is Stage.SOUNDING:
         turn.do(do.Hold(attempt.token), do.PauseDecoding(attempt.token))
         _move_aside(turn, stages.at_stage(attempt, Stage.HOLDING, turn.now.mono_s))

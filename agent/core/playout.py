@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
-from agent.core import card, policing, stages, windows
+from agent.core import card, policing, prefetching, stages, windows
 from agent.core import programme as prog
-from agent.core.air import choose, hand_over
+from agent.core.air import choose, hand_over, wait_again
 from agent.core.amplifier import Cue
 from agent.core.attempts import set_attempt, set_gain
 from agent.core.endings import conclude, drop, end, end_source, wait_undecoded
@@ -84,7 +84,8 @@ def _lose_patience(turn: Turn, attempt: Attempt) -> None:
         case Stage.READY:
             wait_undecoded(turn, attempt)
         case Stage.FETCHING:
-            told = f"its bytes have not come within {stages.fetch_wait_s(attempt):.0f} s: does the disk hang?"
+            prefetching.want_soon(turn, attempt.item.play.sources[attempt.item.source])
+            told = f"its bytes have not come within {stages.fetch_wait_s(attempt):.0f} s"
             end_source(turn, attempt, Outcome("failed", Reason.STALLED, told))
         case Stage.DECODING if isinstance(attempt.media, do.MediaFile):
             detail = f"no sample within {stages.FIRST_SOUND_S} s"
@@ -136,6 +137,7 @@ _RULES: Final = (
     card.wait,
     choose,
     hand_over,
+    wait_again,
     decode,
     want,
     sound,

@@ -1,4 +1,4 @@
-"""What should sound: one item on the air, one that comes, some held, and a queue. Whose turn it is, `turns` says."""
+"""What should sound: one item on the air, some that come, some held, and a queue. Whose turn it is, `turns` says."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,19 +12,22 @@ from agent.messages.words import Kind
 MAX_WAITING: Final = 100
 """Items that may wait: a day's bulletins many times over; each costs some 20 KiB."""
 
+MAX_COMING: Final = 3
+"""Made ready at once: as many as `fetch` has workers."""
+
 MAX_HELD: Final = 2
 """Decoders kept silent, each with 6 s of sound; a third is begun anew where it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """What sounds or is about to (`current`), what is made ready to take over, and what waits.
+    """What sounds or is about to (`current`), what is made ready to take the air (`coming`), and what waits.
 
     `aside` is off the air but not over: held, to go on later (the last held last), or ending.
     """
 
     current: Attempt | None = None
-    coming: Attempt | None = None
+    coming: tuple[Attempt, ...] = ()
     aside: tuple[Attempt, ...] = ()
     waiting: tuple[Item, ...] = ()
     next_token: int = 1
@@ -35,7 +38,7 @@ _RANK: Final = {Kind.EMERGENCY: 0, Kind.PRIORITY: 1, Kind.NORMAL: 2}
 
 def attempts(programme: Programme) -> Iterator[Attempt]:
     """All attempts, the one on the air first."""
-    return (each for each in (programme.current, programme.coming, *programme.aside) if each is not None)
+    return (each for each in (programme.current, *programme.coming, *programme.aside) if each is not None)
 
 
 def items(programme: Programme) -> tuple[Item, ...]:
@@ -118,22 +121,22 @@ def verified_anew(programme: Programme, name: str, verified: VerifiedCommand) ->
 
 def put(programme: Programme, attempt: Attempt) -> Programme:
     """The attempt at this item is now this one, wherever it is."""
-    current, coming = programme.current, programme.coming
+    current = programme.current
     return replace(
         programme,
         current=attempt if current is not None and current.name == attempt.name else current,
-        coming=attempt if coming is not None and coming.name == attempt.name else coming,
+        coming=tuple(attempt if each.name == attempt.name else each for each in programme.coming),
         aside=tuple(attempt if each.name == attempt.name else each for each in programme.aside),
     )
 
 
 def remove(programme: Programme, attempt: Attempt) -> Programme:
     """There is no attempt at this item any more."""
-    current, coming = programme.current, programme.coming
+    current = programme.current
     return replace(
         programme,
         current=None if current is not None and current.name == attempt.name else current,
-        coming=None if coming is not None and coming.name == attempt.name else coming,
+        coming=tuple(each for each in programme.coming if each.name != attempt.name),
         aside=tuple(each for each in programme.aside if each.name != attempt.name),
     )
 

@@ -24,6 +24,10 @@ than it sounded. Reported within 5 s."""
 CARD_WAIT_S: Final = 4.5
 """How long an item that is ready waits for the sound card."""
 
+FETCH_PATIENCE_S: Final = 5.0
+"""How long an item that is fetched keeps others waiting: then they may sound before it, and it is fetched on. An
+emergency keeps no emergency waiting, and after so long asks its next source, if it has one."""
+
 LANE_WAIT_S: Final = 3.8
 """How long decoded sound may wait for disk or card before it is decoded anew: a lane holds 6 s, 2 of them lead."""
 
@@ -116,7 +120,9 @@ def at_stage(attempt: Attempt, stage: Stage, at_s: float) -> Attempt:
 
 
 def fetch_wait_s(attempt: Attempt) -> float:
-    """How long bytes may be on their way."""
+    """How long bytes may be on their way. An emergency asks its next source before that of a slow one is here."""
+    if attempt.item.is_emergency and has_next(attempt):
+        return FETCH_PATIENCE_S
     match attempt.item.play.sources[attempt.item.source].only:
         case File(bytes=size):
             return FETCH_WAIT_S + size / SLOWEST_BYTES_PER_S
@@ -124,6 +130,11 @@ def fetch_wait_s(attempt: Attempt) -> float:
             return FETCH_WAIT_S
         case _:
             return float("inf")
+
+
+def is_slow(attempt: Attempt, at_s: float) -> bool:
+    """Whether its source has been awaited for so long that nobody else waits for it any more."""
+    return attempt.stage is Stage.FETCHING and at_s >= attempt.since_s + FETCH_PATIENCE_S
 
 
 def limit_s(attempt: Attempt) -> float | None:

@@ -25,7 +25,7 @@ LATE_S: Final = 1.0
 
 def decode(turn: Turn) -> None:
     """What is fetched is decoded, what has a set start not long before it."""
-    for attempt in (turn.state.programme.current, turn.state.programme.coming):
+    for attempt in (turn.state.programme.current, *turn.state.programme.coming):
         if attempt is not None and attempt.stage is Stage.FETCHED and attempt.media is not None:
             _decode_one(turn, attempt, attempt.media)
 

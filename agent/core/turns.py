@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.core.items import Item
 from agent.core.programme import Programme
-from agent.core.stages import Attempt, Stage
+from agent.core.stages import Attempt, Stage, is_slow
 
 TURN_S: Final = 60.0
 """An emergency waits no longer than this for another one's sounding to end."""
@@ -25,7 +25,10 @@ DECODE_AHEAD_S: Final = 3.0
 
 
 def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
-    """Of what is not on the air, what has the next turn: emergencies, then what was held, then the queue."""
+    """Of what is neither on the air nor made ready, what has the next turn.
+
+    Emergencies, then what was held, then the queue.
+    """
     held = [each.item for each in reversed(programme.aside) if each.stage is Stage.HELD]
     ready = [*held, *(item for item in programme.waiting if opens_s(item, wall_s - at_s) <= at_s)]
     emergencies = [item for item in ready if item.is_emergency]
@@ -45,6 +48,10 @@ def opens_s(item: Item, offset_s: float) -> float:
     return max(item.not_before_s, item.start_s - PREPARE_S - offset_s)
 
 
+_UNHEARD: Final = {Stage.FETCHING, Stage.FETCHED, Stage.DECODING}
+"""What cannot sound yet has no right to its turn against an emergency that can."""
+
+
 def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
     """Whether it may take the air from what has it."""
     current = programme.current
@@ -54,6 +61,8 @@ def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
         return False
     if current.name in item.replaces:
         return True
+    if current.stage in _UNHEARD:
+        return item.is_emergency or is_slow(current, at_s)
     if not item.is_emergency:
         return False
     return not current.item.is_emergency or at_s >= turn_end_s(current, (item,))

@@ -54,6 +54,8 @@ class Behaviour:
     commit_s: float | None = 0.005
     commits_fail: bool = False
     fetch_s: float | None = 0.002
+    fetch_slow: dict[str, float] = field(default_factory=dict)
+    """How long these take instead, in all: what was given up half-way goes on where it was."""
     fetch_fails: dict[str, Reason] = field(default_factory=dict)
     decode_s: float | None = 0.01
     card_s: float | None = 0.02
@@ -127,6 +129,8 @@ class Pole:
         self.heard: list[Heard] = []
         self._skipped: dict[int, float] = {}
         self.progress = NO_PROGRESS
+        self._bringing: dict[int, tuple[str, float]] = {}
+        self._brought_s: dict[str, float] = {}
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
         self.state = node.initial(self.settings, self.trust, self.released_s, self.now, self.carried)
@@ -337,6 +341,8 @@ class Pole:
     def _happen(self, event: ev.Event) -> None:
         if isinstance(event, ev.MessageArrived):
             event = self.judge.judge(event, *node.clock_view(self.state, self.now))
+        if isinstance(event, ev.FileReady):
+            self._cancel(event.token)
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
         if isinstance(event, ev.SoundEnded | ev.SoundHeld):
@@ -381,6 +387,8 @@ class Pole:
                 self._fetch(token, "speech", ev.FileReady(token, "/run/speech"))
             case do.Prefetch(token=token, file=file):
                 self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
+            case do.CancelFetch(token=token):
+                self._cancel(token)
             case do.OpenCard():
                 self.later(behave.card_s, ev.CardOpened())
             case do.ReadOutbox(after_seq=after_seq, limit=limit) if behave.network is not None:
@@ -428,7 +436,17 @@ class Pole:
         reason = self.behaviour.fetch_fails.get(uri)
         if reason is not None:
             ready = ev.SourceFailed(token, reason, f"{uri} failed")
-        self.later(self.behaviour.fetch_s, ready)
+        if uri not in self.behaviour.fetch_slow:
+            self.later(self.behaviour.fetch_s, ready)
+            return
+        rest_s = max(0.0, self.behaviour.fetch_slow[uri] - self._brought_s.get(uri, 0.0))
+        self._bringing[token] = uri, self.mono_s
+        self.later(rest_s, ready)
+
+    def _cancel(self, token: int) -> None:
+        """It is fetched no more: what was brought so far stays."""
+        uri, since_s = self._bringing.pop(token, ("", self.mono_s))
+        self._brought_s[uri] = self._brought_s.get(uri, 0.0) + self.mono_s - since_s
 
     def _sound(self, effect: do.Sound) -> None:
         """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""

@@ -7,12 +7,13 @@ import pytest
 
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
+from agent.core.stages import FETCH_PATIENCE_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, Repeat
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules, split
-from agent.messages.sources import CHIME_SAMPLES, Source
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
 from tests.core.pole import (
     FILE,
@@ -218,6 +219,122 @@ class TestTurns:
         pole.order(play("news", max_duration_s=10))
         pole.run(300.0)
         assert [each.item for each in pole.heard] == ["flood", "flood", "news"]
+
+
+BIG = "https://files.example/b.mp3"
+BIG_FILE = Source(file=File(BIG, "b" * 64, 50_000_000))
+SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
+
+
+class TestSlowSources:
+    """What is not there yet has no right to its turn."""
+
+    def begun(self, pole: Pole, item: str) -> float:
+        return next(each.at_s for each in pole.heard if each.item == item)
+
+    def test_an_emergency_does_not_wait_for_another_ones_file(self) -> None:
+        pole = pole_of(60.0, fetch_slow={BIG: 1_800.0})
+        pole.order(play("news", max_duration_s=4_000))
+        pole.run(5.0)
+        pole.order(emergency("flood", BIG_FILE))
+        pole.run(5.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam", SIREN, max_duration_s=20))
+        pole.run(2_000.0)
+        assert self.begun(pole, "dam") - ordered_s < 0.1
+        assert self.begun(pole, "flood") == pytest.approx(1_005.0 + 1_800.0, abs=0.1), "fetched on all the time"
+        assert results(pole)["flood"] == ("played", None)
+
+    def test_nor_on_a_pole_where_nothing_sounds(self) -> None:
+        pole = pole_of(30.0, fetch_slow={BIG: 900.0})
+        pole.order(emergency("flood", BIG_FILE))
+        pole.run(5.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam", SIREN, max_duration_s=30))
+        pole.run(10.0)
+        assert pole.on_card_since_s - ordered_s < 0.1
+
+    def test_the_programme_goes_on_while_an_emergency_is_fetched_and_gives_way_once_it_is_there(self) -> None:
+        pole = pole_of(30.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("flood", BIG_FILE))
+        pole.order(play("news"))
+        pole.order(play("notice"))
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["news", "notice", "flood", "notice"]
+        assert self.begun(pole, "news") == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        assert self.begun(pole, "flood") == pytest.approx(1_040.0, abs=0.1)
+        assert {each[0] for each in results(pole).values()} == {"played"}
+
+    def test_an_emergency_asks_its_next_source_after_some_seconds_and_its_file_is_there_the_next_time(self) -> None:
+        pole = pole_of(60.0, fetch_slow={BIG: 30.0})
+        pole.order(emergency("flood", BIG_FILE, SIREN, max_duration_s=60, repeat=Repeat(2, 0)))
+        pole.run(300.0)
+        siren, file = pole.heard
+        assert siren.at_s == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        assert file.at_s == pytest.approx(siren.at_s + 60.0, abs=0.1)
+        assert pole.records[0].source.kind == "file"
+
+    def test_an_ordinary_file_that_is_slow_keeps_nobody_waiting_for_long(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 100.0})
+        pole.order(play("big", BIG_FILE))
+        pole.order(play("news"))
+        pole.run(60.0)
+        assert self.begun(pole, "news") == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        pole.run(100.0)
+        assert self.begun(pole, "big") == pytest.approx(1_100.0, abs=0.1)
+
+    def test_a_slot_sounds_on_its_minute_though_a_file_is_slow(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 7_200.0})
+        pole.order(play("big", BIG_FILE), life_s=80_000)
+        pole.run(60.0)
+        start_s = pole.wall_s + 60
+        pole.order(altered(play("slot"), start_at=start_s))
+        pole.run(120.0)
+        assert self.begun(pole, "slot") + pole.wall_offset_s == pytest.approx(start_s)
+
+    def test_four_slow_emergencies_do_not_keep_a_fifth_waiting(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 600.0})
+        for name in ("a", "b", "c", "d"):
+            pole.order(emergency(name, BIG_FILE))
+        pole.run(20.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("siren", SIREN, max_duration_s=20))
+        pole.run(60.0)
+        assert self.begun(pole, "siren") - ordered_s < FETCH_PATIENCE_S + 0.1
+        pole.run(3_000.0)
+        assert {each[0] for each in results(pole).values()} == {"played"}
+
+    @pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.EMERGENCY])
+    def test_where_a_source_fails_amid_an_item_no_emergency_waits_for_its_next(self, kind: Kind) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 60.0})
+        pole.order(play("radio", RELAY, BIG_FILE, kind=kind, max_duration_s=600))
+        pole.run(10.0)
+        silence(pole)
+        ordered_s = pole.mono_s
+        pole.order(emergency("flood", SIREN, max_duration_s=10))
+        pole.run(120.0)
+        assert self.begun(pole, "flood") - ordered_s < 0.1
+        assert [each.item for each in pole.heard] == ["radio", "flood", "radio"]
+
+    def test_nor_does_what_waits_for_long(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 60.0})
+        pole.order(play("radio", RELAY, BIG_FILE, max_duration_s=600))
+        pole.order(play("news"))
+        pole.run(10.0)
+        failed_s = silence(pole)
+        pole.run(120.0)
+        assert self.begun(pole, "news") - failed_s == pytest.approx(FETCH_PATIENCE_S, abs=0.1)
+        assert [each.item for each in pole.heard] == ["radio", "news", "radio"]
+
+
+def silence(pole: Pole) -> float:
+    """The source of what sounds gives nothing more, until it is given up; when that was."""
+    current = pole.state.programme.current
+    assert current is not None
+    pole.tell(ev.SourceFailed(current.token, Reason.STALLED, "no bytes"))
+    pole.tell(ev.SoundStarved(current.token, pole.mono_s))
+    pole.run(0.02)
+    return pole.mono_s
 
 
 class TestReplaces:
