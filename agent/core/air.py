@@ -53,7 +53,7 @@ def _make_room(turn: Turn, item: Item) -> bool:
 
 
 def _makes_room(turn: Turn, rival: Attempt, item: Item) -> bool:
-    if not item.is_emergency:
+    if not item.is_emergency or item.play.item in rival.item.replaces:
         return stages.is_slow(rival, turn.now.mono_s)
     current = turn.state.programme.current
     replaces = current is not None and current.name in item.replaces

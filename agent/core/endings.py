@@ -42,7 +42,8 @@ def withdraw(turn: Turn, name: str) -> None:
     if attempt is not None:
         release(turn, attempt)
         turn.state = replace(turn.state, programme=prog.remove(turn.state.programme, attempt))
-    turn.state = replace(turn.state, programme=prog.without(turn.state.programme, name))
+    programme = prog.without_replaced(prog.without(turn.state.programme, name), name)
+    turn.state = replace(turn.state, programme=programme)
     turn.commit(do.ForgetItem(name))  # an earlier one of this name may not have been forgotten for its sake
 
 
@@ -167,6 +168,7 @@ def record(turn: Turn, item: Item, outcome: Outcome) -> None:
 def store_record(turn: Turn, item: Item, told: PlayRecord) -> None:
     """The same with the record as it was told already."""
     name = item.play.item
+    turn.state = replace(turn.state, programme=prog.without_replaced(turn.state.programme, name))
     over = do.ForgetItem(name) if item.slot_until is None else do.SettleSlot(item.verified.iss, name, item.slot_until)
     orders = () if item.durable or item.slot_until is not None else (_remembered(item),)
     turn.commit(turn.report(told), over, *orders, *policing.kept(turn))

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from agent.messages.absent import UNSET
 from agent.messages.commands import Play, Repeat, VerifiedCommand
 from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
@@ -62,7 +61,7 @@ class Item:
     pre_empted: bool = False
     amplifier_on_s: float = 0.0
     replaces: frozenset[str] = frozenset()
-    """Of `play.replaces` what its keys may end."""
+    """Of `play.replaces` what its keys may end, and has not ended since."""
     begun: bool = False
     """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False
@@ -180,8 +179,3 @@ def total(parts: tuple[Loudness, ...]) -> Loudness:
         peak_dbfs=max((part.peak_dbfs for part in parts if part.peak_dbfs is not None), default=None),
         underruns=sum(part.underruns for part in parts),
     )
-
-
-def replaced_by(play: Play) -> tuple[str, ...]:
-    """The items that an order says it replaces."""
-    return () if play.replaces is UNSET else tuple(play.replaces)

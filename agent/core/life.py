@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, begun, delivery, documents, endings, resuming, schedule, zones
+from agent.core import attempts, begun, delivery, documents, endings, replacing, resuming, schedule, zones
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
@@ -71,6 +71,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         if not slot.settled:
             schedule.take_up(turn, slot)
     resuming.keep_the_rest(turn)
+    replacing.recall(turn)
     if event.fault:
         turn.commit(turn.report(Alarm("store", event.fault[:200], 1)))
     _announce(turn)

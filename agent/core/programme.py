@@ -98,6 +98,14 @@ def change_item(programme: Programme, item: Item) -> Programme:
     return replace(programme, waiting=tuple(waiting))
 
 
+def without_replaced(programme: Programme, name: str) -> Programme:
+    """The item of this name is over: a later one of that name is another, which nobody replaces yet."""
+    for item in items(programme):
+        if name in item.replaces:
+            programme = change_item(programme, replace(item, replaces=item.replaces - {name}))
+    return programme
+
+
 def find_ordered(programme: Programme, name: str, jti: str) -> Item | None:
     """The item of this name, if it is this order's."""
     item = find(programme, name)

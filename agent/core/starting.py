@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
-from agent.core import stages, turns, windows
+from agent.core import replacing, stages, turns, windows
 from agent.core.amplifier import Cue, Mode
 from agent.core.attempts import set_attempt
 from agent.core.endings import finish, nothing_left
@@ -90,3 +90,4 @@ def sound(turn: Turn) -> None:
     turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s, until_s))
     sounding = stages.at_stage(attempt, Stage.SOUNDING, turn.now.mono_s)
     set_attempt(turn, replace(sounding, gain_percent=gain, until_s=until_s, watch=None))
+    replacing.take_place(turn, item)

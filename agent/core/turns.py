@@ -27,18 +27,25 @@ DECODE_AHEAD_S: Final = 3.0
 def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
     """Of what is neither on the air nor made ready, what has the next turn.
 
-    Emergencies, then what was held, then the queue.
+    Emergencies, then what was held, then the queue; but first whatever replaces what sounds or was held.
     """
     held = [each.item for each in reversed(programme.aside) if each.stage is Stage.HELD]
     ready = [*held, *(item for item in programme.waiting if opens_s(item, wall_s - at_s) <= at_s)]
     emergencies = [item for item in ready if item.is_emergency]
     if emergencies:
-        return min(emergencies, key=lambda item: item.off_air_s)
+        return min(emergencies, key=lambda item: (not _succeeds(programme, item), item.off_air_s))
     if any(item.is_emergency and item.not_before_s <= at_s + PAUSE_S for item in programme.waiting):
         return None
     if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
         return None
-    return next(iter(ready), None)
+    return min(ready, key=lambda item: not _succeeds(programme, item), default=None)
+
+
+def _succeeds(programme: Programme, item: Item) -> bool:
+    """Whether it replaces what is on the air, or was taken from it."""
+    current = programme.current
+    begun = {each.name for each in programme.aside} | ({current.name} if current is not None else set())
+    return not begun.isdisjoint(item.replaces)
 
 
 def opens_s(item: Item, offset_s: float) -> float:

@@ -378,6 +378,117 @@ class TestReplaces:
         assert pole.heard[0].until_s == pytest.approx(10.0, abs=0.1)
         assert results(pole) == {"draft": ("stopped", Reason.REPLACED), "final": ("played", None)}
 
+    def test_a_priority_item_that_waits_does_not_keep_what_is_replaced_on_the_air(self) -> None:
+        pole = pole_of()
+        pole.order(play("draft", max_duration_s=600))
+        pole.run(5.0)
+        pole.order(play("notice", kind=Kind.PRIORITY, max_duration_s=20))
+        pole.order(altered(play("final", OTHER_FILE, max_duration_s=20), replaces=("draft",)))
+        pole.run(100.0)
+        assert stretches(pole)[0][2] == pytest.approx(5.0, abs=0.1)
+        assert [each.item for each in pole.heard] == ["draft", "final", "notice"]
+        assert results(pole)["draft"] == ("stopped", Reason.REPLACED)
+
+    def test_another_emergency_that_waits_does_not_keep_a_false_alarm_on_the_air(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(emergency("false", repeat=Repeat(3, 0)))
+        pole.run(5.0)
+        pole.order(emergency("dam", OTHER_FILE))
+        pole.run(2.0)
+        ordered_s = pole.mono_s - 2.0
+        pole.order(emergency("correction", OTHER_FILE, replaces=("false",)))
+        pole.run(1_000.0)
+        assert [each.item for each in pole.heard][:3] == ["false", "correction", "dam"]
+        assert stretches(pole)[0][2] == pytest.approx(7.0, abs=0.1)
+        assert pole.heard[2].at_s - ordered_s == pytest.approx(60.0, abs=0.1), "the other waits no longer for that"
+        assert results(pole) == {
+            "false": ("stopped", Reason.REPLACED),
+            "dam": ("played", None),
+            "correction": ("played", None),
+        }
+
+    @pytest.mark.parametrize("when_s", [5.0, 15.0])
+    def test_in_its_pause_and_while_another_has_its_turn_it_is_replaced_as_well(self, when_s: float) -> None:
+        """Ordered while the old one sounds or pauses, the new one can sound only in its pause, 40 s later."""
+        pole = pole_of(10.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("old", repeat=Repeat(5, 20)))
+        pole.run(when_s)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["old", "old", "new"]
+        assert results(pole)["old"] == ("stopped", Reason.REPLACED)
+
+    def test_while_another_has_its_turn_the_old_one_is_replaced_too(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(emergency("old"))
+        pole.run(5.0)
+        pole.order(emergency("dam", OTHER_FILE))
+        pole.run(70.0)
+        pole.order(emergency("new", replaces=("old",)))
+        pole.run(300.0)
+        assert "old" not in [each.item for each in pole.heard][1:]
+        assert results(pole)["old"] == ("stopped", Reason.REPLACED)
+
+    def test_a_warning_that_has_begun_goes_on_until_its_successor_sounds_also_from_its_pause(self) -> None:
+        pole = pole_of(10.0, fetch_fails={BIG: Reason.NO_ANSWER})
+        pole.order(emergency("old", repeat=Repeat(3, 20)))
+        pole.run(15.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["old"] * 3
+        assert results(pole) == {"new": ("failed", Reason.NO_ANSWER), "old": ("played", None)}
+
+    def test_one_that_nobody_has_heard_yet_ends_at_once(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("old", OTHER_FILE))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        assert results(pole) == {"old": ("stopped", Reason.REPLACED)}
+
+    def test_after_a_crash_the_new_one_still_replaces_the_old(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 20.0})
+        pole.order(emergency("old", repeat=Repeat(2, 0)))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(2.0)
+        again = pole.after_crash().connect()
+        again.run(500.0)
+        assert [each.item for each in again.heard] == ["old", "new"]
+        assert results(again) == {"old": ("stopped", Reason.REPLACED), "new": ("played", None)}
+
+    def test_a_later_item_of_the_same_name_is_another(self) -> None:
+        pole = pole_of(10.0, fetch_slow={BIG: 60.0})
+        pole.order(emergency("old"))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(10.0)
+        pole.order(emergency("old", repeat=Repeat(5, 20)))
+        pole.run(300.0)
+        assert [(each.item, each.result) for each in pole.records] == [
+            (each, "played") for each in ("old", "new", "old")
+        ]
+
+    def test_nothing_is_replaced_that_was_issued_after_it(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 20.0})
+        pole.order(emergency("new", OTHER_FILE, replaces=("flood",)))
+        pole.run(5.0)
+        pole.order(emergency("flood"))
+        pole.run(5.0)
+        again = pole.after_crash().connect()
+        again.run(500.0)
+        assert results(again) == {"new": ("played", None), "flood": ("played", None)}
+
+    def test_what_was_to_sound_next_sounds_after_an_emergency_before_what_it_replaces(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("draft", max_duration_s=600))
+        pole.run(5.0)
+        pole.behaviour.decode_s = 3.0
+        pole.order(altered(play("final"), replaces=("draft",)))
+        pole.run(1.0)
+        pole.order(emergency("flood"))
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["draft", "flood", "final"]
+
     def test_only_what_the_key_could_have_ordered_is_replaced_and_the_outcome_says_what_stayed(self) -> None:
         pole = pole_of(60.0)
         pole.order(emergency("flood"), iss="civil defence")
