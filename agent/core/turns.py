@@ -29,12 +29,13 @@ def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
 
     Emergencies, then what was held, then the queue; but first whatever replaces what sounds or was held.
     """
+    offset_s = wall_s - at_s
     held = [each.item for each in reversed(programme.aside) if each.stage is Stage.HELD]
-    ready = [*held, *(item for item in programme.waiting if opens_s(item, wall_s - at_s) <= at_s)]
+    ready = [*held, *(item for item in programme.waiting if opens_s(item, offset_s) <= at_s)]
     emergencies = [item for item in ready if item.is_emergency]
     if emergencies:
         return min(emergencies, key=lambda item: (not _succeeds(programme, item), item.off_air_s))
-    if any(item.is_emergency and item.not_before_s <= at_s + PAUSE_S for item in programme.waiting):
+    if any(item.is_emergency and opens_s(item, offset_s) <= at_s + PAUSE_S for item in programme.waiting):
         return None
     if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
         return None

@@ -200,6 +200,37 @@ class TestTurns:
         assert [each.item for each in pole.heard] == ["news", "flood", "flood", "news"]
         assert pole.heard[2].at_s - pole.heard[1].at_s == pytest.approx(30.0, abs=0.2)
 
+    def test_a_drill_that_is_set_for_later_does_not_silence_the_programme_until_then(self) -> None:
+        pole = pole_of(10.0)
+        start_s = pole.wall_s + 3_000
+        pole.order(emergency("drill", start_at=start_s))
+        pole.run(1.0)
+        pole.order(play("news"))
+        pole.run(3_100.0)
+        news, drill = pole.heard
+        assert (news.item, drill.item) == ("news", "drill")
+        assert news.at_s < 1_002.0
+        assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
+
+    @pytest.mark.parametrize("common", [False, True])
+    def test_a_long_pause_is_filled_with_the_programme_a_short_one_is_not(self, common: bool) -> None:
+        """Whether the soundings began on a common instant or not."""
+        pole = pole_of(10.0)
+        start = {"start_at": pole.wall_s + 15} if common else {}
+        pole.order(emergency(repeat=Repeat(2, 600), **start))
+        pole.run(560.0)
+        pole.order(play("late"))
+        pole.run(20.0)
+        assert [each.item for each in pole.heard] == ["flood"]
+        pole.run(600.0)
+        assert [each.item for each in pole.heard] == ["flood", "flood", "late"]
+        pole = pole_of(10.0)
+        pole.order(emergency(repeat=Repeat(2, 600), **start))
+        pole.run(30.0)
+        pole.order(play("soon"))
+        pole.run(800.0)
+        assert [each.item for each in pole.heard] == ["flood", "soon", "flood"]
+
     def test_an_emergency_at_the_longest_time_on_rests_and_goes_on(self) -> None:
         zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=2_000)
         pole = make_pole(Behaviour(sound_length_s=100.0), main=zone).start().connect()
@@ -636,6 +667,17 @@ class TestCommonStart:
         end_s = heard.at_s + heard.until_s - heard.from_s + pole.wall_offset_s
         assert end_s == pytest.approx(int(START_WALL_S) + 40.0, abs=1.0)
         assert pole.records[0].reason is Reason.MAX_DURATION
+
+    def test_an_emergency_with_a_set_start_lets_the_programme_sound_until_then(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(play("news", max_duration_s=100))
+        pole.run(1.0)
+        start_s = pole.wall_s + 30
+        pole.order(emergency("drill", start_at=start_s))
+        pole.run(300.0)
+        news, drill, _ = pole.heard
+        assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
+        assert 0.0 < drill.at_s - (news.at_s + news.until_s) < 0.4
 
     def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
         pole = pole_of(30.0)
