@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import policing, stages, zones
+from agent.core import policing, rounds, stages, zones
 from agent.core import programme as prog
 from agent.core.attempts import is_on_air, off_air, release, set_attempt, try_source
-from agent.core.items import SAMPLE_RATE, Item, Outcome
+from agent.core.items import Item, Outcome
 from agent.core.records import play_record
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
@@ -20,8 +20,8 @@ _NO_SOURCE_HELPS: Final = {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON, Reas
 RETRY_GAP_S: Final = 5
 """Least pause before an item that is to sound again does so after a failure: a dead server is not asked for ever."""
 
-COMMON_GAP_S: Final = 1.0
-"""Least pause between soundings that began on a common instant: time to decode, so that all nodes are ready again."""
+SOON_S: Final = 1.0
+"""Of a sounding that ends within it nothing could be made to sound any more."""
 
 
 def drop(turn: Turn, name: str, outcome: Outcome) -> None:
@@ -89,52 +89,43 @@ def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     if item.round + 1 >= item.repeat.count:
         finish(turn, attempt, outcome)
         return
-    release(turn, attempt)
-    item = off_air(turn, attempt).item
     gap_s = max(item.repeat.gap_s, RETRY_GAP_S if outcome.result == "failed" else 0)
-    following = replace(
-        item,
-        round=item.round + 1,
-        source=0,
-        used=0,
-        live_samples=0,
-        from_s=0.0,
-        pre_empted=False,
-        begun=False,
-        interrupted=False,
-        start_s=_next_start_s(item, gap_s) if outcome.result == "played" else None,
-        not_before_s=turn.now.mono_s + gap_s,
-    )
-    if following.start_s is not None:
-        following = replace(following, not_before_s=float("-inf"))
-    turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), following))
-    turn.log(f"item {attempt.name}: sounding {item.round + 1} of {item.repeat.count} is over")
+    start_s = rounds.next_start_s(item, gap_s) if item.begun and outcome.result == "played" else None
+    not_before_s = turn.now.mono_s + gap_s if start_s is None else float("-inf")
+    _go_on(turn, attempt, replace(rounds.following(item), start_s=start_s, not_before_s=not_before_s))
 
 
-def _next_start_s(item: Item, gap_s: float) -> float | None:
-    """Nodes that began together go on together: the next sounding is counted from the end of this one.
+def nothing_left(turn: Turn, attempt: Attempt, told: str, length_s: float | None) -> None:
+    """At the offset where it could begin there is nothing more of it, which is so long if that is known.
 
-    That is the lane's, as all have it: what this node left out of it, or heard at its card's pace, makes no difference.
-    """
-    if item.start_s is None:
-        return None
-    return item.start_s + item.from_s + item.used / SAMPLE_RATE + max(gap_s, COMMON_GAP_S)
-
-
-def nothing_left(turn: Turn, attempt: Attempt, told: str) -> None:
-    """At the offset where it could begin there is nothing more of it.
-
-    An emergency that was cut short was not heard by those it was for: it begins anew, while its window is open.
+    The others have gone on to a later sounding, where this node joins them. Where all are over an emergency begins
+    anew, while its window is open: it was not heard by those it was for.
     """
     item = attempt.item
-    if not item.interrupted:
-        finish(turn, attempt, Outcome("missed", Reason.TOO_LATE, told))
-    elif not item.is_emergency or item.is_live:
+    due = None
+    if item.is_common and length_s is not None:
+        due = rounds.due(item, length_s, turn.wall_s + SOON_S)
+    if due is not None:
+        _go_on(turn, attempt, due)
+    elif item.is_emergency and not (item.is_live and item.interrupted):
+        last = item.round if length_s is None or not item.is_common else item.repeat.count - 1
+        release(turn, attempt)
+        anew = replace(item, round=last, from_s=0.0, start_s=None, begun=False, interrupted=False)
+        try_source(turn, replace(attempt, item=anew), item.source)
+    elif item.interrupted:
         sounding_over(turn, attempt, Outcome("failed", Reason.RESTART, told))
     else:
-        release(turn, attempt)
-        anew = replace(item, from_s=0.0, start_s=None, begun=False, interrupted=False)
-        try_source(turn, replace(attempt, item=anew), item.source)
+        heard = item.started_at is not None
+        sounding_over(turn, attempt, Outcome("played" if heard else "missed", Reason.TOO_LATE, told))
+
+
+def _go_on(turn: Turn, attempt: Attempt, following: Item) -> None:
+    """This sounding is over: the item waits for another."""
+    release(turn, attempt)
+    item = off_air(turn, attempt).item
+    following = replace(following, amplifier_on_s=item.amplifier_on_s, off_air_s=item.off_air_s)
+    turn.state = replace(turn.state, programme=prog.enqueue(prog.remove(turn.state.programme, attempt), following))
+    turn.log(f"item {attempt.name}: sounding {following.round} of {item.repeat.count} is over")
 
 
 def wait_undecoded(turn: Turn, attempt: Attempt) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from agent.messages.commands import Play, Repeat, VerifiedCommand
 from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
-from agent.messages.sources import CHIME_SAMPLES, Relay
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, Relay
 from agent.messages.words import Kind
 
 SAMPLE_RATE: Final = 48_000
@@ -124,6 +124,22 @@ class Item:
             return 0.0
         joined_s = max(0.0, self.from_s - self.chime_s)
         return joined_s + max(0, self.used - self.chime_samples - self.live_samples) / SAMPLE_RATE
+
+    @property
+    def lane_s(self) -> float:
+        """How long its source is, where the present sounding has come to the source's end."""
+        over_s = self.from_s + self.used / SAMPLE_RATE - self.chime_s
+        return CHIME_SAMPLES / SAMPLE_RATE if self._is_chime else max(0.0, over_s)
+
+    @property
+    def _is_chime(self) -> bool:
+        only = self.play.sources[self.source].only
+        return isinstance(only, Builtin) and only.name is BuiltinName.CHIME
+
+    @property
+    def is_endless(self) -> bool:
+        """Its source sounds for as long as it may: a relay, and the node's own siren and tone."""
+        return self.is_live or (isinstance(self.play.sources[self.source].only, Builtin) and not self._is_chime)
 
     @property
     def repeat(self) -> Repeat:

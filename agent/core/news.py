@@ -47,8 +47,8 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.used == 0:
-        nothing_left(turn, attempt, "joining late, nothing of it was left")
+    if isinstance(event, ev.DecodingFailed) and event.reason is Reason.UNDECODABLE and _joins_a_file_late(attempt):
+        nothing_left(turn, attempt, "joining late, nothing of it was left", event.length_s)
         return
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
     ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
@@ -58,10 +58,19 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         end_source(turn, attempt, outcome)
 
 
+def _joins_a_file_late(attempt: Attempt) -> bool:
+    """No sound in it may mean none at so late an instant; a stream has no such end."""
+    return attempt.item.from_s > 0 and attempt.item.used == 0 and isinstance(attempt.media, do.MediaFile)
+
+
 def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
-    """It could sound now."""
+    """It could sound now; but for the longest duration it may be too late."""
     attempt = attempt_of(turn, event.token)
-    if attempt is not None and attempt.stage is Stage.DECODING:
+    if attempt is None or attempt.stage is not Stage.DECODING:
+        return
+    if attempt.item.samples_left <= 0:
+        nothing_left(turn, attempt, "joining late, nothing of it was left", float(attempt.item.play.max_duration_s))
+    else:
         set_attempt(turn, stages.at_stage(attempt, Stage.READY, turn.now.mono_s))
 
 
@@ -71,8 +80,9 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     if attempt is None:
         return
     item = attempt.item
-    round_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
-    started_at = round_at if item.started_at is None else item.started_at
+    at_s = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
+    started_at = at_s if item.started_at is None else item.started_at
+    round_at = at_s if item.start_s is None else item.start_s  # joined late, it began before it was heard here
     sounding = replace(item, started_at=started_at, begun=True, interrupted=False)
     set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
     if not item.begun:
@@ -115,7 +125,7 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     elif event.end is ev.End.UNTIL:
         finish(turn, attempt, windows.sounded_until(attempt.item))
     elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None:
-        nothing_left(turn, attempt, "joining late, nothing of it was left")
+        nothing_left(turn, attempt, "joining late, nothing of it was left", attempt.item.lane_s)
     elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
     else:

@@ -41,10 +41,10 @@ def _decode_one(turn: Turn, attempt: Attempt, media: stages.Media) -> None:
     if start_s is not None and turn.now.mono_s < start_s - turns.DECODE_AHEAD_S:
         return
     item, at_mono_s = _place(turn, attempt.item, start_s)
-    if item.samples_left <= 0:
+    if item.samples_left <= 0 and (item.is_endless or item.repeat.count == 1):
         told = f"{turn.now.mono_s - (start_s or 0):.0f} s after its start nothing of it is left"
-        nothing_left(turn, replace(attempt, item=item), told)
-        return
+        nothing_left(turn, replace(attempt, item=item), told, float(item.play.max_duration_s))
+        return  # otherwise the decoder is asked how long it is, for the sounding that is due
     turn.do(do.Decode(attempt.token, media, item.begins_with_chime, item.position_s))
     decoding = stages.at_stage(attempt, Stage.DECODING, turn.now.mono_s)
     set_attempt(turn, replace(decoding, item=item, at_mono_s=at_mono_s))

@@ -290,11 +290,15 @@ class SamplesDecoded:
 
 @dataclass(frozen=True, slots=True)
 class DecodingFailed:
-    """The bytes are no sound that we take."""
+    """The bytes are no sound that we take, or hold none from where it was to begin.
+
+    `length_s` is how long the file sounds in all, where that is known to the sample.
+    """
 
     token: int
     reason: Reason
     detail: str
+    length_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

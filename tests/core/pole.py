@@ -60,6 +60,8 @@ class Behaviour:
     decode_s: float | None = 0.01
     card_s: float | None = 0.02
     sound_length_s: float = 2.0
+    length_told: bool = True
+    """The player says how long a file is, asked for what lies behind its end."""
     card_lead_s: float = 0.02
     silence_s: float | None = 0.01
     told_s: float = 0.005
@@ -381,7 +383,8 @@ class Pole:
             case do.Decode(token=token, from_s=from_s):
                 self._skipped[token] = from_s
                 beyond = from_s >= behave.sound_length_s
-                nothing = ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it")
+                length_s = behave.sound_length_s if behave.length_told else None
+                nothing = ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it", length_s)
                 self.later(behave.decode_s, nothing if beyond else ev.SamplesDecoded(token))
             case do.Speak(token=token):
                 self._fetch(token, "speech", ev.FileReady(token, "/run/speech"))

@@ -216,8 +216,9 @@ class TestTurns:
     def test_a_long_pause_is_filled_with_the_programme_a_short_one_is_not(self, common: bool) -> None:
         """Whether the soundings began on a common instant or not."""
         pole = pole_of(10.0)
-        start = {"start_at": pole.wall_s + 15} if common else {}
-        pole.order(emergency(repeat=Repeat(2, 600), **start))
+        order = emergency(repeat=Repeat(2, 600))
+        order = altered(order, start_at=pole.wall_s + 15) if common else order
+        pole.order(order)
         pole.run(560.0)
         pole.order(play("late"))
         pole.run(20.0)
@@ -225,7 +226,7 @@ class TestTurns:
         pole.run(600.0)
         assert [each.item for each in pole.heard] == ["flood", "flood", "late"]
         pole = pole_of(10.0)
-        pole.order(emergency(repeat=Repeat(2, 600), **start))
+        pole.order(order)
         pole.run(30.0)
         pole.order(play("soon"))
         pole.run(800.0)
@@ -634,6 +635,94 @@ class TestCommonStart:
         start_s = int(START_WALL_S + late_s % 1 - late_s)
         assert heard.from_s == pytest.approx(heard.at_s + pole.wall_offset_s - start_s, abs=0.001)
         assert heard.until_s == 20.0
+
+    def heard_at(self, pole: Pole, start_s: int) -> list[tuple[float, float]]:
+        """When each stretch begins, counted from the start, and where in its source."""
+        return [(round(each.at_s + pole.wall_offset_s - start_s, 2), round(each.from_s, 2)) for each in pole.heard]
+
+    @pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.EMERGENCY])
+    @pytest.mark.parametrize("late_s", [25, 50, 80])
+    def test_a_node_that_missed_soundings_joins_the_one_that_is_due(self, kind: Kind, late_s: int) -> None:
+        """A file of 20 s, pauses of 5: the others begin at 0, 25, 50 and so on."""
+        pole = pole_of(20.0)
+        start_s = pole.wall_s - late_s
+        pole.order(altered(play("news", kind=kind), start_at=start_s, repeat=Repeat(10, 5)))
+        pole.run(400.0)
+        first, *others = self.heard_at(pole, start_s)
+        assert first[0] % 25 == pytest.approx(first[1], abs=0.01), "in step with the others"
+        assert first[0] < late_s + 6.0
+        begun = [at_s - at_s % 25 for at_s, _ in (first, *others)]
+        assert begun == [25.0 * number for number in range(int(begun[0] // 25), 10)]
+        assert all(from_s == 0.0 for _, from_s in others)
+        assert results(pole) == {"news": ("played", None)}
+
+    @pytest.mark.parametrize("sound_length_s", [20.0, LONG])
+    def test_beyond_the_longest_duration_as_well(self, sound_length_s: float) -> None:
+        """12 s of the file sound: the others begin at 0, 17, 34."""
+        pole = pole_of(sound_length_s)
+        start_s = pole.wall_s - 35
+        pole.order(altered(play("news", max_duration_s=12), start_at=start_s, repeat=Repeat(4, 5)))
+        pole.run(100.0)
+        first, second = self.heard_at(pole, start_s)
+        assert first[0] - 34.0 == pytest.approx(first[1], abs=0.01)
+        assert second == (51.0, 0.0)
+
+    @pytest.mark.parametrize("source", [RELAY, Source(builtin=Builtin(BuiltinName.TONE))], ids=["relay", "tone"])
+    def test_and_where_the_source_has_no_end(self, source: Source) -> None:
+        pole = pole_of(4_000.0)
+        start_s = pole.wall_s - 35
+        pole.order(altered(play("news", source, max_duration_s=12), start_at=start_s, repeat=Repeat(4, 5)))
+        pole.run(100.0)
+        _, second = self.heard_at(pole, start_s)
+        assert second == (51.0, 0.0)
+
+    def test_after_a_chime_too(self) -> None:
+        """2 s of chime, then 20 s of file, a pause of 5: the second begins at 27."""
+        pole = pole_of(20.0)
+        start_s = pole.wall_s - 30
+        pole.order(altered(play("news"), start_at=start_s, repeat=Repeat(3, 5), chime=True))
+        pole.run(100.0)
+        first, second = self.heard_at(pole, start_s)
+        assert first[0] - 27.0 == pytest.approx(first[1], abs=0.01)
+        assert second == (52.0, 0.0)
+
+    def test_where_nobody_knows_how_long_a_file_is_the_next_sounding_is_heard_all_the_same(self) -> None:
+        pole = pole_of(20.0, length_told=False)
+        pole.order(altered(play("news", max_duration_s=60), start_at=pole.wall_s - 25, repeat=Repeat(3, 5)))
+        pole.run(200.0)
+        assert [each.from_s for each in pole.heard] == [0.0, 0.0]
+        assert results(pole) == {"news": ("played", None)}
+
+    @pytest.mark.parametrize("length_told", [False, True])
+    @pytest.mark.parametrize("late_s", [25, 300])
+    def test_an_emergency_that_is_over_everywhere_else_is_heard_whole(self, late_s: int, length_told: bool) -> None:
+        pole = pole_of(20.0, length_told=length_told)
+        pole.order(emergency("flood", start_at=pole.wall_s - late_s))
+        pole.run(100.0)
+        assert stretches(pole) == [("flood", 0.0, 20.0)]
+        assert results(pole) == {"flood": ("played", None)}
+
+    def test_after_all_its_repeats_once(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(emergency("flood", start_at=pole.wall_s - 300, repeat=Repeat(5, 5)))
+        pole.run(200.0)
+        assert stretches(pole) == [("flood", 0.0, 20.0)]
+
+    def test_what_was_heard_before_has_been_played_though_the_last_sounding_came_too_late(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 12, repeat=Repeat(2, 5)))
+        pole.run(40.0)
+        pole.order(emergency("flood", SIREN, repeat=Repeat(3, 0)))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", "news", *["flood"] * 3, "news"]
+        assert results(pole)["news"] == ("played", None), "interrupted amid a sounding it goes on"
+        pole = pole_of(20.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 12, repeat=Repeat(2, 5)))
+        pole.run(35.0)
+        pole.order(emergency("flood", SIREN, repeat=Repeat(3, 0)))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", *["flood"] * 3]
+        assert results(pole)["news"] == ("played", Reason.TOO_LATE)
 
     def test_too_late_is_said(self) -> None:
         pole = pole_of(20.0)
