@@ -216,6 +216,7 @@ class Player:
         attempt = self._attempts.get(token)
         if not isinstance(attempt, Decoding):
             return
+        length_s = None if attempt.decoded else attempt.length_s()
         attempt.release()
         if token == _WARM_UP:
             if not attempt.decoded:
@@ -228,7 +229,7 @@ class Player:
         else:
             attempt.lane.clear()
             detail = "the bytes hold no sound that could be decoded"
-            self._post(DecodingFailed(token=token, reason=Reason.UNDECODABLE, detail=detail))
+            self._post(DecodingFailed(token=token, reason=Reason.UNDECODABLE, detail=detail, length_s=length_s))
 
     def _end(self, token: int) -> None:
         attempt = self._attempts.pop(token, None)

@@ -93,7 +93,14 @@ class SoundCard:
         self._verbs.put(partial(self._playout.add, lane))
         return lane
 
-    def sound(self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None = None) -> None:
+    def sound(
+        self,
+        token: int,
+        gain_percent: int,
+        max_samples: int,
+        at_mono_s: float | None = None,
+        until_mono_s: float | None = None,
+    ) -> None:
         """Let this lane sound: `SoundStarted`, at last `SoundEnded` or `SoundHeld`. Replaces what sounds.
 
         A fresh lane begins with its first sample; one that was held goes on with the next, faded in over 10 ms.
@@ -105,8 +112,10 @@ class SoundCard:
             at_mono_s: when the lane's first sample is to sound, however late its beginning: silence until then, or so
                 much left out as it is late. From there on the card's drift is corrected. None: at once, and every
                 sample as it is.
+            until_mono_s: cut here as well, with a fade before it.
         """
-        self._verbs.put(partial(self._playout.sound, token, gain_percent, max_samples, at_mono_s))
+        order = partial(self._playout.sound, token, gain_percent, max_samples, at_mono_s, until_mono_s)
+        self._verbs.put(order)
 
     def set_gain(self, token: int, gain_percent: int) -> None:
         """Another gain for what sounds, over 10 ms. What the card already holds (600 ms) keeps the old one."""

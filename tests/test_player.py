@@ -96,8 +96,8 @@ class Deck:
         self.player.decode(self._token, media, chime, from_s)
         return self._token
 
-    def refusal(self, media: MediaFile | MediaPipe) -> DecodingFailed:
-        token = self.decode(media)
+    def refusal(self, media: MediaFile | MediaPipe, *, from_s: float = 0.0) -> DecodingFailed:
+        token = self.decode(media, from_s=from_s)
         failed = self.inbox.expect(DecodingFailed)
         assert failed.token == token
         self.player.end(token)
@@ -256,6 +256,25 @@ def test_garbage_behind_a_good_beginning_is_undecodable(deck: Deck, sounds: Soun
     failed = deck.refusal(MediaFile(path=str(path)))
     assert failed.reason is Reason.UNDECODABLE
     assert deck.ends.cleared[-1] == failed.token
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_a_file_that_is_asked_for_what_lies_behind_its_end_says_how_long_it_is(
+    deck: Deck, sounds: Sounds, kind: str
+) -> None:
+    """As long as it sounds, to the sample: whoever joins a repeated item late counts by it."""
+    path = sounds.file(kind)
+    failed = deck.refusal(MediaFile(path=str(path)), from_s=SECONDS + 5.0)
+    assert failed.reason is Reason.UNDECODABLE
+    assert failed.length_s == pytest.approx(len(deck.of_file(path)) / RATE_HZ, abs=0.001)
+
+
+def test_one_that_does_not_say_it_to_the_sample_says_nothing(deck: Deck, sounds: Sounds, tmp_path: Path) -> None:
+    plain = encode(sounds.file("wav"), tmp_path / "plain.mp3", "-b:a", "128k", "-write_xing", "0")
+    assert deck.refusal(MediaFile(path=str(plain)), from_s=60.0).length_s is None
+    garbage = tmp_path / "garbage.wav"
+    garbage.write_bytes(sounds.file("wav").read_bytes()[:12] + bytes(3_000))
+    assert deck.refusal(MediaFile(path=str(garbage))).length_s is None
 
 
 def test_noise_is_refused_before_libvlc_sees_it(deck: Deck, tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from agent.card.lane import Lane
 from agent.card.playout import HELD_MAX, Playout
 from agent.card.sounding import ramp
-from agent.messages.events import Event, SoundAdvanced, SoundEnded, SoundFlowed, SoundHeld, SoundStarted, SoundStarved
+from agent.messages.events import (
+    End,
+    Event,
+    SoundAdvanced,
+    SoundEnded,
+    SoundFlowed,
+    SoundHeld,
+    SoundStarted,
+    SoundStarved,
+)
 from agent.messages.loudness import Loudness
 from rig.half_an_hour import lateness_each_minute_ms
 from rig.simulated_pcm import RATE_HZ, STEP_S, SimulatedPcm
@@ -58,8 +67,15 @@ class Desk:
         self.playout.add(lane)
         return lane
 
-    def sound(self, token: int = 1, *, max_samples: int = FOR_EVER, at_s: float | None = None) -> None:
-        self.playout.sound(token, 100, max_samples, at_s)
+    def sound(
+        self,
+        token: int = 1,
+        *,
+        max_samples: int = FOR_EVER,
+        at_s: float | None = None,
+        until_s: float | None = None,
+    ) -> None:
+        self.playout.sound(token, 100, max_samples, at_s, until_s)
 
     def heard(self, since: int = 0) -> Samples:
         return np.frombuffer(bytes(self.pcm.sounded[2 * since :]), "<i2")
@@ -113,7 +129,7 @@ def test_the_first_sample_falls_on_its_instant(ahead_s: float, delay_samples: in
     started, ended = desk.told()
     assert isinstance(started, SoundStarted)
     assert started.at_mono_s == pytest.approx(at_s, abs=1 / RATE_HZ)
-    assert ended == SoundEnded(token=1, complete=True, loudness=ended.loudness)  # type: ignore[union-attr]
+    assert ended == SoundEnded(token=1, end=End.COMPLETE, loudness=ended.loudness, used=len(pcm) // 2)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.001, 0.010, 0.333_33, 0.9])
@@ -129,7 +145,7 @@ def test_what_is_late_is_left_out_and_the_rest_sounds_at_its_place(late_s: float
     assert desk.loud()[-1] == samples_of(pcm)[-1]
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert ended.complete
+    assert ended.end is End.COMPLETE
     assert ended.loudness.samples == len(desk.heard()) - first - len(desk.heard()) + _after_last(desk)
 
 
@@ -163,7 +179,110 @@ def test_the_longest_duration_counts_from_the_instant(late_s: float) -> None:
     assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(at_s + 1.0, abs=3 / RATE_HZ)
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert not ended.complete
+    assert (ended.end, ended.used) == (End.LIMIT, RATE_HZ)
+    heard = RATE_HZ - round(max(0.0, late_s) * RATE_HZ)
+    assert ended.loudness.samples == pytest.approx(heard, abs=1_500), "what was left out did not sound"
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_an_item_on_an_instant_ends_at_its_limit_on_a_card_that_is_off(ppm: float) -> None:
+    """To a sample of the clock: its card has played 700 samples fewer or more by then."""
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    lane = desk.lane(noise(3 * RATE_HZ), ended=False)
+    at_s, seconds = desk.pcm.now_s() + 0.5, 150
+    desk.sound(at_s=at_s, max_samples=seconds * RATE_HZ)
+    more = noise(RATE_HZ // 2)
+    while not any(isinstance(event, SoundEnded) for event in desk.events):
+        desk.run(0.4)
+        if lane.available() < 3 * RATE_HZ:
+            lane.push(more)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.used) == (End.LIMIT, seconds * RATE_HZ)
+    assert abs(ended.loudness.samples - seconds * RATE_HZ) > 300
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(at_s + seconds, abs=0.001)
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 100])
+@pytest.mark.parametrize("late_s", [-0.4, 0.25])
+def test_nothing_sounds_after_the_instant_until_which_it_may(ppm: float, late_s: float) -> None:
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    pcm = array("h", [10_000] * (5 * RATE_HZ)).tobytes()
+    desk.lane(pcm)
+    at_s = desk.pcm.now_s() - late_s
+    until_s = desk.pcm.now_s() + 3.123_45
+    desk.sound(at_s=at_s, until_s=until_s)
+    desk.run(4.0)
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(until_s, abs=0.000_6)
+    assert max(abs(desk.loud()[-20:])) < 10_000 / 20, "faded over the last 10 ms"
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.UNTIL
+    assert ended.used == pytest.approx((until_s - at_s) * RATE_HZ, abs=50)
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 100])
+def test_at_its_limit_and_at_that_instant_it_ends_at_its_limit(ppm: float) -> None:
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    desk.lane(noise(5 * RATE_HZ))
+    at_s = desk.pcm.now_s() + 0.4
+    desk.sound(at_s=at_s, max_samples=3 * RATE_HZ, until_s=at_s + 3.0)
+    desk.run(5.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.LIMIT
+
+
+def test_a_source_that_ends_before_that_instant_is_complete() -> None:
+    desk = Desk()
+    desk.lane(noise(RATE_HZ))
+    desk.sound(until_s=desk.pcm.now_s() + 3.0)
+    desk.run(2.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.used) == (End.COMPLETE, RATE_HZ)
+
+
+@pytest.mark.parametrize("at_s", [None, 5.0])
+def test_what_has_nothing_to_sound_ends_at_that_instant(at_s: float | None) -> None:
+    """A stream that starves, and an item that waits for a later instant."""
+    desk = Desk()
+    now_s = desk.pcm.now_s()
+    desk.lane(noise(RATE_HZ // 2) if at_s is None else noise(RATE_HZ), ended=False)
+    desk.sound(at_s=at_s and now_s + at_s, until_s=now_s + 2.0)
+    desk.run(1.9)
+    assert not any(isinstance(event, SoundEnded) for event in desk.events)
+    desk.run(0.2)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert (ended.end, ended.loudness.samples) == (End.UNTIL, RATE_HZ // 2 if at_s is None else 0)
+
+
+def test_what_is_held_ends_at_that_instant_once_it_has_gone_on() -> None:
+    desk = Desk()
+    desk.lane(noise(5 * RATE_HZ))
+    until_s = desk.pcm.now_s() + 2.0
+    desk.sound(until_s=until_s)
+    desk.run(1.0)
+    desk.playout.hold(1)
+    desk.run(0.5)
+    desk.sound(until_s=until_s)
+    desk.run(1.0)
+    assert desk.pcm.time_of(_after_last(desk)) == pytest.approx(until_s, abs=0.000_6)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.end is End.UNTIL
+
+
+def test_what_is_late_is_used_up_and_did_not_sound() -> None:
+    desk = Desk()
+    desk.lane(noise(2 * RATE_HZ))
+    desk.sound(at_s=desk.pcm.now_s() - 0.5)
+    desk.run(3.0)
+    ended = desk.told()[-1]
+    assert isinstance(ended, SoundEnded)
+    assert ended.used == 2 * RATE_HZ
+    assert ended.loudness.samples == pytest.approx(1.5 * RATE_HZ, abs=1_500)
 
 
 def test_what_is_later_than_it_is_long_ends_without_a_sound() -> None:
@@ -171,7 +290,7 @@ def test_what_is_later_than_it_is_long_ends_without_a_sound() -> None:
     desk.lane(noise(4_800))
     desk.sound(at_s=desk.pcm.now_s() - 1.0)
     desk.run(0.1)
-    assert desk.told() == [SoundEnded(token=1, complete=True, loudness=Loudness())]
+    assert desk.told() == [SoundEnded(token=1, end=End.COMPLETE, loudness=Loudness(), used=4_800)]
     assert not desk.loud().size
 
 
@@ -183,7 +302,7 @@ def test_an_item_that_waits_for_its_instant_can_be_silenced_without_a_blip() -> 
     desk.playout.silence(1)
     desk.run(1.0)
     ended = desk.told()[-1]
-    assert ended == SoundEnded(token=1, complete=False, loudness=Loudness())
+    assert ended == SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)
     assert not desk.loud().size
 
 
@@ -251,12 +370,13 @@ def test_what_is_held_goes_on_with_no_sample_lost_or_doubled(
         desk.run(0.2)
         held = desk.told()[-1]
         assert isinstance(held, SoundHeld)
+        assert held.used == held.loudness.samples
         spans.append(held.loudness.samples)
     desk.sound()
     desk.run(6.0)
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
-    assert ended.complete
+    assert ended.end is End.COMPLETE
     assert_held_and_gone_on(desk.loud(), pcm, [*spans, ended.loudness.samples])
 
 
@@ -318,7 +438,7 @@ def test_an_item_that_has_not_begun_is_not_held(before_s: float) -> None:
     desk.run(before_s)
     desk.playout.hold(1)
     desk.run(1.0)
-    assert desk.told()[-1] == SoundEnded(token=1, complete=False, loudness=Loudness())
+    assert desk.told()[-1] == SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)
     assert not desk.loud().size
 
 
@@ -334,7 +454,7 @@ def test_an_item_that_ends_within_the_fade_ends(ended: bool) -> None:
     desk.run(0.5)
     told = desk.told()[-1]
     assert isinstance(told, SoundEnded)
-    assert (told.complete, told.loudness.samples) == (ended, 4_800)
+    assert (told.end, told.loudness.samples) == (End.COMPLETE if ended else End.LIMIT, 4_800)
     if ended:
         assert np.array_equal(desk.loud(), samples_of(pcm))
 
@@ -373,7 +493,7 @@ def test_a_held_lane_that_is_silenced_or_cleared_is_forgotten() -> None:
     desk.told()
     desk.playout.silence(1)
     lanes[2].clear()
-    assert desk.told() == [SoundEnded(token=1, complete=False, loudness=Loudness())]
+    assert desk.told() == [SoundEnded(token=1, end=End.CUT, loudness=Loudness(), used=0)]
     desk.sound(1)
     desk.sound(2)
     desk.run(0.5)
@@ -430,7 +550,7 @@ def test_silence_fades_over_10_ms_and_counts_them() -> None:
     ended = desk.told()[-1]
     assert isinstance(ended, SoundEnded)
     count = ended.loudness.samples
-    assert not ended.complete
+    assert (ended.end, ended.used) == (End.CUT, count)
     whole = samples_of(pcm)[: count - FADE]
     assert np.array_equal(desk.loud(), np.concatenate([whole, faded(pcm[2 * (count - FADE) : 2 * count], 1.0, 0.0)]))
 
@@ -447,8 +567,8 @@ def test_a_tail_that_is_cut_with_its_successor_sounds_all_the_same() -> None:
     desk.playout.silence(2)
     desk.run(1.0)
     assert np.array_equal(desk.loud(), samples_of(first))
-    ends = [(event.token, event.complete) for event in desk.told() if isinstance(event, SoundEnded)]
-    assert sorted(ends) == [(1, True), (2, False)]
+    ends = [(event.token, event.end) for event in desk.told() if isinstance(event, SoundEnded)]
+    assert sorted(ends) == [(1, End.COMPLETE), (2, End.CUT)]
 
 
 # Drift ---------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from agent.card.alsa import Pcm
 from agent.card.lane import LANE_MAX_SAMPLES, Lane
 from agent.card.writer import PROGRAMME_AHEAD_SAMPLES
-from agent.messages.events import CardFailed, CardOpened, SoundEnded, SoundFlowed, SoundStarted, SoundStarved
+from agent.messages.events import CardFailed, CardOpened, End, SoundEnded, SoundFlowed, SoundStarted, SoundStarved
 from agent.sound_card import SoundCard
 from rig.simulated_pcm import SimulatedPcm
 from rig.sound import wait_until
@@ -91,7 +91,7 @@ def test_full_gain_leaves_every_sample_as_it_is(bench: Bench, chunk_bytes: int) 
     bench.card.sound(1, 100, FOR_EVER)
     bench.inbox.expect(SoundStarted)
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples, ended.loudness.underruns) == (True, 24_001, 0)
+    assert (ended.end, ended.loudness.samples, ended.loudness.underruns) == (End.COMPLETE, 24_001, 0)
     assert bench.heard() == pcm
 
 
@@ -137,7 +137,7 @@ def test_a_cut_falls_on_its_sample_and_fades(bench: Bench, max_samples: int) -> 
     bench.opened()
     bench.play(array("h", [20_000] * 24_000).tobytes(), max_samples=max_samples)
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples) == (False, max_samples)
+    assert (ended.end, ended.loudness.samples, ended.used) == (End.LIMIT, max_samples, max_samples)
     heard = array("h", bench.pcm.sounded)
     loud = [index for index, sample in enumerate(heard) if sample]
     assert len(loud) in {max_samples, max_samples - 1}  # the fade's last sample is zero
@@ -148,7 +148,7 @@ def test_a_source_just_as_long_as_allowed_is_complete_and_not_faded(bench: Bench
     bench.opened()
     pcm = tone(4_321)
     bench.play(pcm, max_samples=4_321)
-    assert bench.inbox.expect(SoundEnded).complete
+    assert bench.inbox.expect(SoundEnded).end is End.COMPLETE
     assert bench.heard() == pcm
 
 
@@ -160,7 +160,7 @@ def test_an_empty_lane_is_reported_once_and_flows_again(bench: Bench) -> None:
     lane.end()
     assert bench.inbox.expect(SoundFlowed) == SoundFlowed(token=1)
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples) == (True, 10_000)
+    assert (ended.end, ended.loudness.samples) == (End.COMPLETE, 10_000)
     assert bench.heard() == tone(5_000) * 2
 
 
@@ -200,7 +200,7 @@ def test_an_empty_source_ends_without_a_start(bench: Bench) -> None:
     lane.end()
     bench.card.sound(1, 100, FOR_EVER)
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples) == (True, 0)
+    assert (ended.end, ended.loudness.samples) == (End.COMPLETE, 0)
 
 
 def test_silence_empties_the_card_and_counts_what_sounded(bench: Bench) -> None:
@@ -209,7 +209,7 @@ def test_silence_empties_the_card_and_counts_what_sounded(bench: Bench) -> None:
     bench.card.silence(1)
     bench.pcm.release()
     ended = bench.inbox.expect(SoundEnded)
-    assert not ended.complete
+    assert ended.end is End.CUT
     silent = len(bench.pcm.sounded)
     wait_until(lambda: len(bench.pcm.sounded) > silent + 19_200, what="200 ms of silence")
     heard = bench.heard()
@@ -237,7 +237,7 @@ def test_what_was_cleared_does_not_sound(bench: Bench) -> None:
     bench.lane.clear()
     bench.pcm.release()
     ended = bench.inbox.expect(SoundEnded)
-    assert not ended.complete
+    assert ended.end is End.CUT
     assert ended.loudness.samples < 9_600 + PROGRAMME_AHEAD_SAMPLES + 960
 
 
@@ -260,7 +260,7 @@ def test_an_underrun_is_counted_and_nothing_is_lost(bench: Bench) -> None:
     bench.pcm.faults.put(errno.EPIPE)
     bench.pcm.release()
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples, ended.loudness.underruns) == (True, 48_000, 1)
+    assert (ended.end, ended.loudness.samples, ended.loudness.underruns) == (End.COMPLETE, 48_000, 1)
     assert bench.heard() == pcm
 
 
@@ -274,7 +274,7 @@ def test_a_machine_too_slow_to_fill_a_card_that_has_started_again_loses_neither_
     bench.pcm.late_writes = 5
     bench.pcm.release()
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples) == (True, 48_000)
+    assert (ended.end, ended.loudness.samples) == (End.COMPLETE, 48_000)
     assert bench.heard() == pcm
     assert (bench.pcm.late_writes, bench.pcm.opened) == (0, 1)
 
@@ -285,7 +285,7 @@ def test_a_card_that_is_dry_for_ever_is_lost(bench: Bench) -> None:
     bench.pcm.faults.put(errno.EPIPE)
     bench.pcm.late_writes = FOR_EVER
     bench.pcm.release()
-    assert not bench.inbox.skip_to(SoundEnded).complete
+    assert bench.inbox.skip_to(SoundEnded).end is End.CUT
     assert "no samples" in bench.inbox.expect(CardFailed).detail
 
 
@@ -305,11 +305,11 @@ def test_a_lost_card_ends_the_item_and_is_opened_again(bench: Bench, number: int
     bench.pcm.release()
     assert bench.inbox.expect(CardFailed).detail
     ended = bench.inbox.expect(SoundEnded)
-    assert not ended.complete
+    assert ended.end is End.CUT
     assert ended.loudness.samples <= len(bench.heard()) // 2, "what the card held is gone with it"
     bench.inbox.expect(CardOpened)
     bench.play(tone(9_600))
-    assert bench.inbox.expect(SoundEnded).complete
+    assert bench.inbox.expect(SoundEnded).end is End.COMPLETE
 
 
 def test_a_card_that_stands_still_is_lost(bench: Bench) -> None:
@@ -318,7 +318,7 @@ def test_a_card_that_stands_still_is_lost(bench: Bench) -> None:
     bench.pcm.stuck = True
     bench.pcm.release()
     assert "no samples" in bench.inbox.expect(CardFailed).detail
-    assert not bench.inbox.expect(SoundEnded).complete
+    assert bench.inbox.expect(SoundEnded).end is End.CUT
 
 
 def test_a_missing_card_is_named_once_and_waited_for(bench: Bench) -> None:
@@ -347,7 +347,7 @@ def test_sound_without_a_card_ends_at_once(bench: Bench) -> None:
     fill(lane, tone(960))
     bench.card.sound(1, 100, FOR_EVER)
     ended = bench.inbox.expect(SoundEnded)
-    assert (ended.complete, ended.loudness.samples) == (False, 0)
+    assert (ended.end, ended.loudness.samples) == (End.CUT, 0)
 
 
 def test_close_card_ends_what_sounds_and_gives_the_device_back(bench: Bench) -> None:
@@ -355,11 +355,11 @@ def test_close_card_ends_what_sounds_and_gives_the_device_back(bench: Bench) -> 
     bench.play_and_hold()
     bench.card.close_card()
     bench.pcm.release()
-    assert not bench.inbox.expect(SoundEnded).complete
+    assert bench.inbox.expect(SoundEnded).end is End.CUT
     wait_until(lambda: bench.pcm.closed == 1, what="the device given back")
     bench.opened()
     bench.play(tone(960))
-    assert bench.inbox.expect(SoundEnded).complete
+    assert bench.inbox.expect(SoundEnded).end is End.COMPLETE
 
 
 def test_a_new_item_replaces_what_sounds(bench: Bench) -> None:
@@ -372,8 +372,8 @@ def test_a_new_item_replaces_what_sounds(bench: Bench) -> None:
     bench.pcm.release()
     bench.inbox.expect(SoundStarted)  # it stands in the card already, behind the fade of the first
     first, second = bench.inbox.expect(SoundEnded), bench.inbox.expect(SoundEnded)
-    assert (first.token, first.complete) == (1, False)
-    assert (second.token, second.complete, second.loudness.samples) == (2, True, 960)
+    assert (first.token, first.end) == (1, End.CUT)
+    assert (second.token, second.end, second.loudness.samples) == (2, End.COMPLETE, 960)
 
 
 def test_an_item_may_follow_while_the_tail_of_the_last_is_in_the_card(bench: Bench) -> None:

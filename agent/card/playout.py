@@ -14,7 +14,16 @@ from agent.card.drift import CardClock, Corrector, dropped, inserted
 from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, RATE_HZ, Lane
 from agent.card.sounding import Sounding
 from agent.card.writer import Writer
-from agent.messages.events import Event, SoundAdvanced, SoundEnded, SoundFlowed, SoundHeld, SoundStarted, SoundStarved
+from agent.messages.events import (
+    End,
+    Event,
+    SoundAdvanced,
+    SoundEnded,
+    SoundFlowed,
+    SoundHeld,
+    SoundStarted,
+    SoundStarved,
+)
 from agent.messages.loudness import Loudness
 
 _log = logging.getLogger(__name__)
@@ -61,7 +70,14 @@ class Playout:
         if all(item.token != token for item in self._items):
             self._lanes.pop(token, None)
 
-    def sound(self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None) -> None:
+    def sound(
+        self,
+        token: int,
+        gain_percent: int,
+        max_samples: int,
+        at_mono_s: float | None = None,
+        until_mono_s: float | None = None,
+    ) -> None:
         """Let this lane sound next, in place of what sounds."""
         lane = self._lanes.get(token)
         if lane is None:
@@ -75,13 +91,14 @@ class Playout:
             gain_percent=gain_percent,
             max_samples=max_samples,
             at_mono_s=at_mono_s,
+            until_mono_s=until_mono_s,
             resumed=held is not None,
             rest=held.rest if held else b"",
         )
         self._corrector = Corrector()
         self._items.append(item)
         if not self._writer:
-            self._end(item, complete=False)
+            self._end(item, End.CUT)
 
     def set_gain(self, token: int, gain_percent: int) -> None:
         """Another gain for what sounds."""
@@ -93,7 +110,7 @@ class Playout:
         """Nothing more of this lane but a fade. An item that is all written while the next one sounds may end."""
         if self._held.pop(token, None):
             self._lanes.pop(token)
-            self._post(SoundEnded(token=token, complete=False, loudness=Loudness()))
+            self._post(SoundEnded(token=token, end=End.CUT, loudness=Loudness(), used=0))
         elif any(item.token == token for item in self._items):
             if item := self._cut_before(token):
                 self._part(item)
@@ -112,7 +129,7 @@ class Playout:
             item.part()
             self._settle()
         else:
-            self._end(item, complete=False)
+            self._end(item, End.CUT)
 
     def _cut_before(self, token: int) -> Sounding | None:
         """The newest item if that is the one, with all that had not sounded taken back from the card."""
@@ -143,7 +160,7 @@ class Playout:
                 writer.close(lost=lost)
             for item in list(self._items):
                 item.settle(writer.position)
-                self._end(item, complete=False)
+                self._end(item, End.CUT)
 
     # One turn.
 
@@ -188,7 +205,7 @@ class Playout:
         if moves and self._now_s() >= self._advance_due_s:
             self._advance_due_s = self._now_s() + ADVANCE_EVERY_S
             item = self._items[-1]
-            self._post(SoundAdvanced(token=item.token, loudness=item.loudness()))
+            self._post(SoundAdvanced(token=item.token, loudness=item.loudness(), used=item.over()))
 
     def _needs_more(self) -> bool:
         item = self._items[-1]
@@ -200,7 +217,7 @@ class Playout:
         for item in list(self._items):
             item.settle(position)
             if item.has_left(position):
-                self._end(item, complete=item.complete)
+                self._end(item, item.end)
 
     def _recover(self, writer: Writer) -> None:
         writer.recover(in_silence=not self._items or not self._needs_more())
@@ -211,7 +228,7 @@ class Playout:
     def _fill(self, writer: Writer) -> None:
         """Write until the card holds enough. Programme comes before silence, silence only where there is none."""
         while writer.flush():
-            item = next((item for item in self._items if not item.all_taken), None)
+            item = self._next_item(writer)
             low = writer.queued < writer.silence_ahead
             wait = self._wait_samples(writer, item) if item else 0
             near = 0 < wait <= writer.programme_ahead - writer.queued
@@ -225,6 +242,15 @@ class Playout:
                 writer.put(bytes(PERIOD_SAMPLES * BYTES_A_SAMPLE))
             else:
                 return
+
+    def _next_item(self, writer: Writer) -> Sounding | None:
+        """The first of which more may be written; those whose instant has come are over."""
+        for item in self._items:
+            if item.until_mono_s is not None and not item.all_taken:
+                item.allow(round((item.until_mono_s - writer.sounds_at_s) * RATE_HZ))
+            if not item.all_taken:
+                return item
+        return None
 
     @staticmethod
     def _has_something(writer: Writer, item: Sounding, *, low: bool) -> bool:
@@ -268,13 +294,13 @@ class Playout:
             item.starving = True
             self._post(SoundStarved(token=item.token, at_mono_s=writer.edge_s))
 
-    def _end(self, item: Sounding, *, complete: bool) -> None:
+    def _end(self, item: Sounding, end: End) -> None:
         self._items.remove(item)
         if item.holding and not item.lane.gone:
             self._held[item.token] = item
-            self._post(SoundHeld(token=item.token, loudness=item.loudness()))
+            self._post(SoundHeld(token=item.token, loudness=item.loudness(), used=item.over()))
             return
         self._lanes.pop(item.token, None)
         if item.lane.dropped:
             _log.warning("lane of token %d was full: %d samples lost", item.token, item.lane.dropped)
-        self._post(SoundEnded(token=item.token, complete=complete, loudness=item.loudness()))
+        self._post(SoundEnded(token=item.token, end=end, loudness=item.loudness(), used=item.over()))

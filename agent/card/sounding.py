@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.card.lane import BYTES_A_SAMPLE, PERIOD_SAMPLES, Lane
+from agent.messages.events import End
 from agent.messages.loudness import Loudness
 
+_NEAR_SAMPLES = 2 * PERIOD_SAMPLES
+"""20 ms: enough to fade in."""
 _FULL_SCALE = 32_768
 _SQUARES_WIDTH = 4
 _SQUARES_SCALE = 65_536
@@ -69,6 +72,7 @@ class Sounding:
         gain_percent: linear amplitude.
         max_samples: how many of the lane it may use, those left out included.
         at_mono_s: the instant of the first of them; None to begin at once.
+        until_mono_s: the instant of the last that may sound; None if there is none.
         resumed: it goes on after having been held, faded in.
         rest: what the card had of it when it was held: comes first.
     """
@@ -80,12 +84,14 @@ class Sounding:
         gain_percent: int,
         max_samples: int,
         at_mono_s: float | None = None,
+        until_mono_s: float | None = None,
         resumed: bool = False,
         rest: bytes = b"",
     ) -> None:
         self.token = lane.token
         self.lane = lane
         self.at_mono_s = at_mono_s
+        self.until_mono_s = until_mono_s
         self.used = 0
         """Samples of the lane that were taken or left out."""
         self.started = False
@@ -99,6 +105,7 @@ class Sounding:
         self._gain_wanted = gain_percent / 100
         self._gain = 0.0 if resumed else self._gain_wanted
         self._left = max_samples
+        self._at_limit = End.LIMIT
         self._parting = False
         self._end: int | None = None
         self._in_card: deque[_Block] = deque()
@@ -121,9 +128,22 @@ class Sounding:
         return self._left == 0 or (not self.rest and self.lane.exhausted())
 
     @property
-    def complete(self) -> bool:
-        """Everything the source had was taken."""
-        return not self._parting and not self.rest and self.lane.exhausted() and not self.lane.gone
+    def end(self) -> End:
+        """Why no more of it is taken, once that is so."""
+        if not self.rest and self.lane.exhausted() and not self.lane.gone:
+            return End.COMPLETE  # be the last of it a fade
+        cut = self._parting or self.lane.gone or self._left > 0
+        return End.CUT if cut else self._at_limit
+
+    def allow(self, samples: int) -> None:
+        """So many may still be taken before its instant comes: near it they are the limit.
+
+        Not before: what is known of the card's clock grows better all the time.
+        """
+        if samples <= _NEAR_SAMPLES and samples < self._left:
+            if self._left - max(samples, 0) > PERIOD_SAMPLES:
+                self._at_limit = End.UNTIL
+            self._left = max(samples, 0)
 
     def available(self) -> int:
         """Samples that can be taken now."""
@@ -212,6 +232,10 @@ class Sounding:
     def has_left(self, position: int) -> bool:
         """All that it will ever give has sounded."""
         return self.all_taken and (self._end is None or position >= self._end)
+
+    def over(self) -> int:
+        """Samples of the lane that have sounded or were left out so far."""
+        return self.used - sum(block.samples for block in self._in_card)
 
     def loudness(self) -> Loudness:
         """Of the samples that have left the card so far."""

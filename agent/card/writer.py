@@ -51,6 +51,12 @@ class Writer:
         """When a sample written next will sound, by the newest look."""
         return self._edge_s
 
+    @property
+    def sounds_at_s(self) -> float:
+        """When a sample written next will sound, by the best that is known of the card's clock."""
+        late_s = self.lateness_s(0.0)
+        return self._edge_s if late_s is None else late_s
+
     def lateness_s(self, at_s: float, *, line: bool = False) -> float | None:
         """How much later than `at_s` a sample written next will sound; negative if earlier.
 

@@ -12,9 +12,9 @@ from agent.core import programme as prog
 from agent.core import timekeeping as tk
 from agent.core.amplifier import Mode
 from agent.core.answers import accept, forget_expired, refuse
-from agent.core.attempts import drop
 from agent.core.copies import take_copy
 from agent.core.documents import set_document
+from agent.core.endings import drop
 from agent.core.heartbeat import publish_state, status_report
 from agent.core.items import Outcome
 from agent.core.pending import RestartDue

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from agent.core import programme as prog
-from agent.core import zones
-from agent.core.attempts import drop, give_back, want_card
-from agent.core.items import Attempt, Item, Outcome, Stage
+from agent.core import turns, zones
+from agent.core.attempts import give_back, want_card
+from agent.core.endings import drop
+from agent.core.items import Item, Outcome
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -80,7 +81,7 @@ def wait(turn: Turn) -> None:
     if not state.card_fault:
         return
     want_card(turn)
-    for attempt in (state.programme.current, state.programme.coming):
+    for attempt in (state.programme.current, *state.programme.coming):
         if attempt is not None and attempt.stage in _NOT_YET_SOUNDING:
             give_back(turn, attempt)
             return
@@ -93,7 +94,7 @@ def wait(turn: Turn) -> None:
 def close(turn: Turn) -> None:
     """A rule of `playout`: without anything to play the card is closed; one that fails is looked for first."""
     state = turn.state
-    idle = state.programme.current is None and state.programme.coming is None
+    idle = state.programme.current is None and not state.programme.coming
     if not idle or not state.card_wanted or not state.card_open:
         return
     if not any(zones.is_energised(state, zone) for zone in state.amplifiers):
@@ -128,6 +129,6 @@ def _patience(state: State, turn: Turn) -> Iterator[tuple[Item, float]]:
     if offset_s is None or state.card_failed_s is None:
         return
     for item in state.programme.waiting:
-        opens_s = prog.opens_s(item, offset_s)
+        opens_s = turns.opens_s(item, offset_s)
         if not item.is_emergency and opens_s <= turn.now.mono_s:
             yield item, max(state.card_failed_s, item.ordered_s, opens_s) + PATIENCE_S

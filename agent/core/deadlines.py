@@ -1,28 +1,26 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
-from agent.core import card, prefetching
+from agent.core import card, prefetching, stages, turns, windows
 from agent.core import items as its
 from agent.core import programme as prog
-from agent.core.items import Attempt, Item, Stage
+from agent.core.items import Item
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.core.zones import needs_amplifier_s
 from agent.messages.events import Now
-
-JUST_AFTER_S = 0.001
-"""What ends at an instant has ended a moment later."""
 
 
 def of_programme(state: State, now: Now) -> list[float | None]:
     """Monotonic instants; those of conditions that something else keeps waiting lie in the future or are left out."""
     turn = Turn(state, now)
-    instants: list[float | None] = [its.limit_s(each) for each in prog.attempts(state.programme)]
+    instants: list[float | None] = [stages.limit_s(each) for each in prog.attempts(state.programme)]
     instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
     later: list[float | None] = [*card.deadlines(turn)]
     for attempt in prog.attempts(state.programme):
         later += _of_attempt(turn, attempt)
     for item in prog.items(state.programme):
         later += _of_item(turn, item)
-    later.append(_turn_end(state))
+    later += _turn_end(state)
     offset_s = state.timekeeping.offset_s
     if offset_s is not None:
         instants.append(state.schedule.next_s - offset_s)
@@ -32,8 +30,10 @@ def of_programme(state: State, now: Now) -> list[float | None]:
 def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
     start_s = turn.mono_of(attempt.item.start_s)
     instants = [needs_amplifier_s(turn, attempt)]
+    if attempt.stage is Stage.FETCHING:
+        instants.append(attempt.since_s + stages.FETCH_PATIENCE_S)
     if start_s is not None and attempt.stage is Stage.FETCHED:
-        instants.append(start_s - prog.DECODE_AHEAD_S)
+        instants.append(start_s - turns.DECODE_AHEAD_S)
     if attempt.watch is not None:
         instants.append(_mono(turn, attempt.watch.change_s))
         instants.append(_mono(turn, attempt.watch.cut[0] if attempt.watch.cut else None))
@@ -41,13 +41,13 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
 
 
 def _of_item(turn: Turn, item: Item) -> list[float | None]:
-    instants: list[float | None] = [_mono(turn, item.not_after + JUST_AFTER_S)]
+    instants: list[float | None] = [windows.expires_s(turn, item)]
     if not item.durable and its.commit_wait_s(item) < float("inf"):
         instants.append(item.ordered_s + its.commit_wait_s(item))
     offset_s = turn.state.timekeeping.offset_s
     if offset_s is not None:
-        opens_s = prog.opens_s(item, offset_s)
-        instants += [opens_s, opens_s - prog.PAUSE_S]
+        opens_s = turns.opens_s(item, offset_s)
+        instants += [opens_s, opens_s - turns.PAUSE_S]
     return instants
 
 
@@ -56,14 +56,13 @@ def _mono(turn: Turn, wall_s: float | None) -> float | None:
     return None if wall_s is None or offset_s is None else wall_s - offset_s
 
 
-def _turn_end(state: State) -> float | None:
+def _turn_end(state: State) -> list[float]:
     """When an emergency on the air gives way to another, and when that one is made ready."""
     current = state.programme.current
     if current is None or not current.item.is_emergency:
-        return None
+        return []
     others = [item for item in prog.items(state.programme) if item.is_emergency and item.play.item != current.name]
     if not others:
-        return None
-    end_s = prog.turn_end_s(current, others)
-    coming = state.programme.coming
-    return end_s if coming is not None else end_s - prog.DECODE_AHEAD_S
+        return []
+    end_s = turns.turn_end_s(current, others)
+    return [end_s - turns.DECODE_AHEAD_S, end_s]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, documents, trusting
 from agent.core import connection as conn
+from agent.core import documents, endings, trusting
 from agent.core import outbox as box
 from agent.core import programme as prog
 from agent.core import refusals as ref
@@ -178,7 +178,7 @@ def on_commit_failed(turn: Turn, event: ev.CommitFailed) -> None:
         return
     _forget(turn, pending)
     if isinstance(pending.then, ItemDurable):
-        attempts.withdraw(turn, pending.then.item)
+        endings.withdraw(turn, pending.then.item)
     if isinstance(pending.then, TrustInForce):
         trusting.go_on_without(turn)
     if pending.delivery is not None:

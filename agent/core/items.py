@@ -1,67 +1,22 @@
-"""Items of the programme and attempts at their sources: what is known of each, and how patient we are with it.
-
-An item goes through attempts, one at a time, each with a fresh token; news with a stale token changes nothing.
-"""
+"""Items of the programme: one order or slot each, and how much of it is over."""
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final, Literal
 
-from agent.messages.absent import UNSET
 from agent.messages.commands import Play, Repeat, VerifiedCommand
-from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
-from agent.messages.loudness import NO_SOUND, Loudness
+from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
-from agent.messages.rules import Rules
-from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Relay
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, Relay
 from agent.messages.words import Kind
 
-Media = MediaFile | MediaPipe | MediaBuiltin
-
 SAMPLE_RATE: Final = 48_000
-
-FIRST_SOUND_S: Final = 4.5
-"""From the first byte to the first sample, from `Sound` to the card's word, and how much longer an item may be silent
-than it sounded. Reported within 5 s."""
-
-CARD_WAIT_S: Final = 4.5
-"""How long an item that is ready waits for the sound card."""
-
-LANE_WAIT_S: Final = 3.8
-"""How long decoded sound may wait for disk or card before it is decoded anew: a lane holds 6 s, 2 of them lead."""
-
-SILENCE_WAIT_S: Final = 0.06
-"""How long a stop waits for the card to fall silent before it opens the relay all the same."""
-
-LAST_WORD_WAIT_S: Final = 2.0
-"""How long a silenced or held item then waits to learn what had sounded."""
 
 EMERGENCY_COMMIT_WAIT_S: Final = 2.0
 """A slow SD card delays an emergency no longer than this (design section 3)."""
 
-
 SLOT_COMMIT_WAIT_S: Final = 10.0
 """Nor is a slot silenced by one that hangs: its schedule is on the disk already."""
-
-FETCH_WAIT_S: Final = 60.0
-"""Fetch ends by itself what does not come. Where it never answers at all, the disk hangs under it: beyond this and the
-time that the slowest line takes, the next source has its turn."""
-SLOWEST_BYTES_PER_S: Final = 4_096
-
-
-class Stage(StrEnum):
-    """How far an attempt at one source has come."""
-
-    FETCHING = "fetching"
-    FETCHED = "fetched"
-    DECODING = "decoding"
-    READY = "ready"
-    SOUNDING = "sounding"
-    HOLDING = "holding"
-    """Asked to be silent and keep the rest; the card's word is awaited."""
-    HELD = "held"
-    ENDING = "ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +34,9 @@ class Item:
 
     Instants: `ordered_s`, `not_before_s` and `off_air_s` are monotonic, the others Unix seconds. `start_s` is where the
     present sounding's first sample belongs, None where it may begin at any time. `round` counts soundings that are
-    over, `sounded` the samples of the present one, `live_samples` those of them from a relay, which a file after it
-    does not leave out; `from_s` is how much of the present one, its chime included, was over when this node joined.
+    over, `used` the samples of the present one that have sounded or were left out for being late, `live_samples` those
+    of them from a relay, which a file after it does not leave out; `from_s` is how much of the present one, its chime
+    included, was over when this node joined.
     """
 
     verified: VerifiedCommand
@@ -96,7 +52,7 @@ class Item:
     heard: tuple[Loudness, ...] = ()
     source: int = 0
     round: int = 0
-    sounded: int = 0
+    used: int = 0
     from_s: float = 0.0
     live_samples: int = 0
     not_before_s: float = float("-inf")
@@ -105,7 +61,7 @@ class Item:
     pre_empted: bool = False
     amplifier_on_s: float = 0.0
     replaces: frozenset[str] = frozenset()
-    """Of `play.replaces` what its keys may end."""
+    """Of `play.replaces` what its keys may end, and has not ended since."""
     begun: bool = False
     """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False
@@ -121,20 +77,30 @@ class Item:
         return self.play.not_after if isinstance(self.play.not_after, int) else self.verified.exp
 
     @property
+    def is_common(self) -> bool:
+        """All nodes that it is for begin it together: a slot, or an order with a set start."""
+        return self.slot_until is not None or isinstance(self.play.start_at, int)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Another has had the air amid it, or between two of its soundings."""
+        return self.off_air_s > float("-inf")
+
+    @property
     def is_emergency(self) -> bool:
         """Of the kind that pre-empts."""
         return self.play.kind is Kind.EMERGENCY
 
     @property
     def samples_left(self) -> int:
-        """How much of `max_duration_s`, which each sounding has anew, has not sounded yet; the chime comes on top."""
+        """How much of `max_duration_s`, which each sounding has anew, is not over yet; the chime comes on top."""
         late = round(self.from_s * SAMPLE_RATE)
-        return self.play.max_duration_s * SAMPLE_RATE + self._common_chime_samples - late - self.sounded
+        return self.play.max_duration_s * SAMPLE_RATE + self._common_chime_samples - late - self.used
 
     @property
     def begins_with_chime(self) -> bool:
         """The chime is heard before the first sounding, from its beginning."""
-        return self.chime_samples > 0 and self.sounded == 0
+        return self.chime_samples > 0 and self.used == 0
 
     @property
     def chime_samples(self) -> int:
@@ -157,7 +123,23 @@ class Item:
         if self.is_live:
             return 0.0
         joined_s = max(0.0, self.from_s - self.chime_s)
-        return joined_s + max(0, self.sounded - self.chime_samples - self.live_samples) / SAMPLE_RATE
+        return joined_s + max(0, self.used - self.chime_samples - self.live_samples) / SAMPLE_RATE
+
+    @property
+    def lane_s(self) -> float:
+        """How long its source is, where the present sounding has come to the source's end."""
+        over_s = self.from_s + self.used / SAMPLE_RATE - self.chime_s
+        return CHIME_SAMPLES / SAMPLE_RATE if self._is_chime else max(0.0, over_s)
+
+    @property
+    def _is_chime(self) -> bool:
+        only = self.play.sources[self.source].only
+        return isinstance(only, Builtin) and only.name is BuiltinName.CHIME
+
+    @property
+    def is_endless(self) -> bool:
+        """Its source sounds for as long as it may: a relay, and the node's own siren and tone."""
+        return self.is_live or (isinstance(self.play.sources[self.source].only, Builtin) and not self._is_chime)
 
     @property
     def repeat(self) -> Repeat:
@@ -168,71 +150,6 @@ class Item:
     def is_live(self) -> bool:
         """Whether its present source goes on without us: it is rejoined, never held."""
         return isinstance(self.play.sources[self.source].only, Relay)
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Until when what sounds may go on under these rules (instant, which rule, its figures), and when they change.
-
-    Found at `found_s` by a clock of this `offset_s`: of an earlier instant, or of another clock, it says nothing.
-    """
-
-    rules: Rules
-    found_s: float
-    offset_s: float
-    cut: tuple[float, Reason, str] | None
-    change_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An item and how far its present source has come.
-
-    `since_s` is when the stage began, `began_s` when the item took its turn, `moved_s` when the card last said that it
-    goes on, `starved_s` since when nothing is heard, `dry_s` how much silence is not yet made up for by sound; `broken`
-    is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
-    only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
-    on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on.
-    `so_far` is what the card last said to have left it since `Sound`, when that was (Unix seconds, None where not
-    known), and how long the amplifier had been on for it.
-    """
-
-    item: Item
-    token: int
-    stage: Stage = Stage.FETCHING
-    since_s: float = 0.0
-    began_s: float = 0.0
-    moved_s: float = 0.0
-    starved_s: float | None = None
-    dry_s: float = 0.0
-    media: Media | None = None
-    broken: Outcome | None = None
-    ending: Outcome | None = None
-    relay_cut: bool = False
-    amplifier_base_s: float = 0.0
-    at_mono_s: float | None = None
-    kept: bool = False
-    gain_percent: int = 0
-    watch: Watch | None = None
-    so_far: Loudness = NO_SOUND
-    so_far_at_s: float | None = None
-    so_far_on_s: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The item's name."""
-        return self.item.play.item
-
-    @property
-    def is_endless(self) -> bool:
-        """A sound of the node's own that goes on until it is closed."""
-        only = self.item.play.sources[self.item.source].only
-        return isinstance(only, Builtin) and only.name is not BuiltinName.CHIME
-
-
-def at_stage(attempt: Attempt, stage: Stage, at_s: float) -> Attempt:
-    """The attempt has come this far."""
-    return replace(attempt, stage=stage, since_s=at_s)
 
 
 def may_sound(item: Item, at_s: float) -> bool:
@@ -247,75 +164,16 @@ def commit_wait_s(item: Item) -> float:
     return float("inf") if item.slot_until is None else SLOT_COMMIT_WAIT_S
 
 
-def fetch_wait_s(attempt: Attempt) -> float:
-    """How long bytes may be on their way."""
-    match attempt.item.play.sources[attempt.item.source].only:
-        case File(bytes=size):
-            return FETCH_WAIT_S + size / SLOWEST_BYTES_PER_S
-        case Relay():
-            return FETCH_WAIT_S
-        case _:
-            return float("inf")
-
-
-def limit_s(attempt: Attempt) -> float | None:
-    """When patience with this stage ends (monotonic); None where the stage has its limits elsewhere."""
-    match attempt.stage:
-        case Stage.DECODING:
-            return attempt.since_s + FIRST_SOUND_S
-        case Stage.READY:
-            return attempt.since_s + LANE_WAIT_S
-        case Stage.SOUNDING:
-            if attempt.starved_s is None:
-                return max(attempt.since_s, attempt.moved_s, attempt.at_mono_s or 0.0) + FIRST_SOUND_S
-            return attempt.starved_s + FIRST_SOUND_S - attempt.dry_s
-        case Stage.HOLDING:
-            return attempt.since_s + LAST_WORD_WAIT_S
-        case Stage.ENDING:
-            return attempt.since_s + (LAST_WORD_WAIT_S if attempt.relay_cut else SILENCE_WAIT_S)
-        case Stage.FETCHING:
-            wait_s = fetch_wait_s(attempt)
-            return None if wait_s == float("inf") else attempt.since_s + wait_s
-        case Stage.FETCHED | Stage.HELD:
-            return None
-
-
-def has_next(attempt: Attempt) -> bool:
-    """Another source could take over, and there is time left for it."""
-    return attempt.item.source + 1 < len(attempt.item.play.sources) and attempt.item.samples_left > 0
-
-
 def next_source(item: Item, source: int) -> Item:
-    """Another source of the item has its turn."""
-    live_samples = max(0, item.sounded - item.chime_samples) if item.is_live else item.live_samples
-    return replace(item, source=source, live_samples=live_samples)
+    """Another source of the item has its turn; amid a sounding it is in step with no other node any more."""
+    live_samples = max(0, item.used - item.chime_samples) if item.is_live else item.live_samples
+    return replace(item, source=source, live_samples=live_samples, start_s=None if item.used else item.start_s)
 
 
-def starving(attempt: Attempt, at_s: float) -> Attempt:
-    """The village hears silence since `at_s`; the sound before it makes up for as much of earlier silence."""
-    return attempt if attempt.starved_s is not None else replace(moving(attempt, at_s), starved_s=at_s)
-
-
-def moving(attempt: Attempt, at_s: float) -> Attempt:
-    """It has sounded until `at_s`, as the card says."""
-    if attempt.starved_s is not None:
-        return attempt
-    return replace(attempt, moved_s=at_s, dry_s=max(0.0, attempt.dry_s - max(0.0, at_s - attempt.moved_s)))
-
-
-def flowing(attempt: Attempt, at_s: float) -> Attempt:
-    """It sounds again. A trickle of sound is no sound: what was missed is not forgotten at once."""
-    if attempt.starved_s is None:
-        return attempt
-    return replace(attempt, starved_s=None, moved_s=at_s, dry_s=attempt.dry_s + max(0.0, at_s - attempt.starved_s))
-
-
-def heard(attempt: Attempt, loudness: Loudness) -> Attempt:
-    """So much of it has left the card."""
-    item = attempt.item
+def heard(item: Item, loudness: Loudness, used: int) -> Item:
+    """So much of it has left the card, and so much of its lane is over."""
     parts = (*item.heard, loudness) if loudness.samples or loudness.underruns else item.heard
-    item = replace(item, heard=_few(parts), sounded=item.sounded + loudness.samples)
-    return replace(attempt, item=item, so_far=NO_SOUND, so_far_at_s=None, so_far_on_s=0.0)
+    return replace(item, heard=_few(parts), used=item.used + used)
 
 
 def _few(parts: tuple[Loudness, ...]) -> tuple[Loudness, ...]:
@@ -337,8 +195,3 @@ def total(parts: tuple[Loudness, ...]) -> Loudness:
         peak_dbfs=max((part.peak_dbfs for part in parts if part.peak_dbfs is not None), default=None),
         underruns=sum(part.underruns for part in parts),
     )
-
-
-def replaced_by(play: Play) -> tuple[str, ...]:
-    """The items that an order says it replaces."""
-    return () if play.replaces is UNSET else tuple(play.replaces)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, begun, delivery, documents, resuming, schedule, zones
+from agent.core import attempts, begun, delivery, documents, endings, replacing, resuming, schedule, zones
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
@@ -72,6 +72,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
         if not slot.settled:
             schedule.take_up(turn, slot)
     resuming.keep_the_rest(turn)
+    replacing.recall(turn)
     if event.fault:
         turn.commit(turn.report(Alarm("store", event.fault[:200], 1)))
     _announce(turn)
@@ -91,7 +92,7 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         round=restored.round,
     )
     if restored.revoked:
-        attempts.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
+        endings.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
     else:
         resuming.take_up(turn, item, restored.round_at or restored.started_at)
 
@@ -117,7 +118,7 @@ def on_asked(turn: Turn, event: ev.Asked) -> None:
         turn.do(do.Answer(event.token, describe(turn)))
         return
     for name in prog.names(turn.state.programme)[::-1]:
-        attempts.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
+        endings.drop(turn, name, Outcome("stopped", Reason.STOPPED, "amp-off on the node"))
     zones.cut_all(turn)
     turn.do(do.Answer(event.token, b"amplifier off\n"))
 

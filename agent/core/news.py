@@ -5,28 +5,18 @@ News of an attempt that is over (a stale token) changes nothing.
 
 from dataclasses import replace
 
-from agent.core import card, policing, prefetching, zones
-from agent.core import items as its
+from agent.core import card, policing, prefetching, stages, windows, zones
 from agent.core.amplifier import Cue
-from agent.core.attempts import (
-    attempt_of,
-    conclude,
-    end,
-    end_source,
-    finish,
-    held,
-    nothing_left,
-    put_back,
-    set_attempt,
-    sounding_over,
-)
-from agent.core.items import Attempt, Outcome, Stage
+from agent.core.attempts import attempt_of, put_back, set_attempt
+from agent.core.endings import conclude, end, end_source, finish, nothing_left, sounding_over
+from agent.core.items import Outcome
+from agent.core.leaving import held
 from agent.core.records import gain_percent, zones_of
+from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
 from agent.core.zones import cue
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.sources import Relay
 
@@ -40,9 +30,9 @@ def on_source(turn: Turn, event: ev.FileReady | ev.StreamReady) -> None:
         if isinstance(event, ev.StreamReady):
             turn.do(do.ClosePipe(event.fd))
         return
-    media: its.Media
+    media: stages.Media
     media = do.MediaFile(event.path) if isinstance(event, ev.FileReady) else do.MediaPipe(event.fd, event.head)
-    set_attempt(turn, replace(its.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
+    set_attempt(turn, replace(stages.at_stage(attempt, Stage.FETCHED, turn.now.mono_s), media=media))
 
 
 def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
@@ -57,8 +47,8 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    if event.reason is Reason.UNDECODABLE and attempt.item.from_s > 0 and attempt.item.sounded == 0:
-        nothing_left(turn, attempt, "joining late, nothing of it was left")
+    if isinstance(event, ev.DecodingFailed) and event.reason is Reason.UNDECODABLE and _joins_a_file_late(attempt):
+        nothing_left(turn, attempt, "joining late, nothing of it was left", event.length_s)
         return
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
     ran_dry = event.reason in {Reason.STREAM_ENDED, Reason.STALLED} and attempt.stage in {Stage.READY, Stage.SOUNDING}
@@ -68,11 +58,20 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         end_source(turn, attempt, outcome)
 
 
+def _joins_a_file_late(attempt: Attempt) -> bool:
+    """No sound in it may mean none at so late an instant; a stream has no such end."""
+    return attempt.item.from_s > 0 and attempt.item.used == 0 and isinstance(attempt.media, do.MediaFile)
+
+
 def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
-    """It could sound now."""
+    """It could sound now; but for the longest duration it may be too late."""
     attempt = attempt_of(turn, event.token)
-    if attempt is not None and attempt.stage is Stage.DECODING:
-        set_attempt(turn, its.at_stage(attempt, Stage.READY, turn.now.mono_s))
+    if attempt is None or attempt.stage is not Stage.DECODING:
+        return
+    if attempt.item.samples_left <= 0:
+        nothing_left(turn, attempt, "joining late, nothing of it was left", float(attempt.item.play.max_duration_s))
+    else:
+        set_attempt(turn, stages.at_stage(attempt, Stage.READY, turn.now.mono_s))
 
 
 def on_started(turn: Turn, event: ev.SoundStarted) -> None:
@@ -81,8 +80,9 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     if attempt is None:
         return
     item = attempt.item
-    round_at = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
-    started_at = round_at if item.started_at is None else item.started_at
+    at_s = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
+    started_at = at_s if item.started_at is None else item.started_at
+    round_at = at_s if item.start_s is None else item.start_s  # joined late, it began before it was heard here
     sounding = replace(item, started_at=started_at, begun=True, interrupted=False)
     set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
     if not item.begun:
@@ -97,13 +97,14 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
         return
     if isinstance(event, ev.SoundAdvanced):
         on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
-        moved = its.moving(attempt, turn.now.mono_s)
-        set_attempt(turn, replace(moved, so_far=event.loudness, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
+        moved = stages.moving(attempt, turn.now.mono_s)
+        moved = replace(moved, so_far=event.loudness, so_far_used=event.used)
+        set_attempt(turn, replace(moved, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
         return
     if isinstance(event, ev.SoundFlowed):
-        set_attempt(turn, its.flowing(attempt, turn.now.mono_s))
+        set_attempt(turn, stages.flowing(attempt, turn.now.mono_s))
         return
-    set_attempt(turn, its.starving(attempt, event.at_mono_s))
+    set_attempt(turn, stages.starving(attempt, event.at_mono_s))
     if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
 
@@ -113,19 +114,27 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     attempt = attempt_of(turn, event.token)
     if attempt is None:
         return
-    left = attempt.item.samples_left
-    attempt = _count(turn, attempt, event.loudness)
-    if attempt.stage is Stage.HOLDING and not event.complete and attempt.ending is None:
-        put_back(turn, attempt)  # asked to sound, it had not yet begun
-    elif attempt.ending is not None:
+    unheard = attempt.item.used == 0 and event.loudness.samples == 0
+    attempt = _count(turn, attempt, event)
+    if attempt.ending is not None:
         conclude(turn, attempt, attempt.ending)
-    elif event.complete and attempt.item.from_s > 0 and attempt.item.sounded == 0:
-        nothing_left(turn, attempt, "joining late, nothing of it was left")
-    elif event.complete and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
+    elif event.end is ev.End.CUT and attempt.stage is Stage.HOLDING:
+        put_back(turn, attempt)  # asked to sound, it had not yet begun
+    elif event.end is ev.End.CUT:
+        _cut(turn, attempt)
+    elif event.end is ev.End.UNTIL:
+        finish(turn, attempt, windows.sounded_until(attempt.item))
+    elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None:
+        nothing_left(turn, attempt, "joining late, nothing of it was left", attempt.item.lane_s)
+    elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
-    elif event.complete or event.loudness.samples >= left:
-        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, complete=event.complete)))
-    elif turn.state.card_fault:
+    else:
+        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, event.end)))
+
+
+def _cut(turn: Turn, attempt: Attempt) -> None:
+    """The card has given it back unasked: one that fails is waited for."""
+    if turn.state.card_fault:
         card.lost(turn, attempt)
     else:
         finish(turn, attempt, Outcome("failed", Reason.SOUND_CARD, "it gave the item back"))
@@ -133,21 +142,21 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
 
 def _is_a_proper_end(attempt: Attempt, broken: Outcome) -> bool:
     """A stream that its server closed has been played; unless another source is there for the time that is left."""
-    return broken.reason is Reason.STREAM_ENDED and not its.has_next(attempt)
+    return broken.reason is Reason.STREAM_ENDED and not stages.has_next(attempt)
 
 
 def on_held(turn: Turn, event: ev.SoundHeld) -> None:
     """It is silent, and keeps the rest."""
     attempt = attempt_of(turn, event.token)
     if attempt is not None and attempt.stage is Stage.HOLDING:
-        held(turn, _count(turn, attempt, event.loudness))
+        held(turn, _count(turn, attempt, event))
 
 
-def _count(turn: Turn, attempt: Attempt, loudness: Loudness) -> Attempt:
+def _count(turn: Turn, attempt: Attempt, event: ev.SoundEnded | ev.SoundHeld) -> Attempt:
     """So much of it has left the card: for its record, its bounds and the caps."""
-    attempt = its.heard(attempt, loudness)
+    attempt = stages.heard(attempt, event.loudness, event.used)
     set_attempt(turn, attempt)
-    policing.book(turn, attempt.item, loudness)
+    policing.book(turn, attempt.item, event.loudness)
     return attempt
 
 
@@ -160,12 +169,12 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
         end(turn, current, Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail))
 
 
-def _reason_of_end(turn: Turn, attempt: Attempt, *, complete: bool) -> Reason | None:
+def _reason_of_end(turn: Turn, attempt: Attempt, end: ev.End) -> Reason | None:
     if gain_percent(turn.state, attempt.item, turn.trusted_s) == 0:
         return Reason.MUTED
     if all(part.peak_dbfs is None for part in attempt.item.heard):
         return Reason.SILENT
-    if not complete:
+    if end is ev.End.LIMIT:
         return Reason.MAX_DURATION
     relayed = isinstance(attempt.item.play.sources[attempt.item.source].only, Relay)
     return Reason.STREAM_ENDED if relayed else None

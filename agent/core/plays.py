@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from agent.core import policing, prefetching, resuming
+from agent.core import policing, prefetching, replacing, resuming
 from agent.core import programme as prog
 from agent.core.answers import accept, refuse
-from agent.core.attempts import drop
-from agent.core.items import Item, Outcome, replaced_by
+from agent.core.endings import drop
+from agent.core.items import Item, Outcome
 from agent.core.pending import ItemDurable
 from agent.core.state import Turn
-from agent.core.stops import is_stopped, may_end, prolong
+from agent.core.stops import is_stopped, prolong
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, VerifiedCommand
@@ -27,7 +27,7 @@ def play(turn: Turn, event: ev.CommandVerified) -> None:
             prolong(turn, item)
         refuse(turn, event, *refusal)
         return
-    stayed = _replace_waiting(turn, item)
+    stayed = replacing.end_unheard(turn, item)
     _make_room(turn, item)
     detail = f"stayed: {', '.join(stayed)}"[:200] if stayed else ""
     keep = do.KeepItem(item.play.item, event.verified.envelope, item.due_at)
@@ -49,26 +49,7 @@ def make_item(turn: Turn, verified: VerifiedCommand, command: object) -> Item:
         durable=False,
         start_s=start_s,
     )
-    return replace(item, replaces=frozenset(_may_replace(turn, item)))
-
-
-def _may_replace(turn: Turn, item: Item) -> list[str]:
-    named = (prog.find(turn.state.programme, name) for name in replaced_by(item.play))
-    verified = item.verified
-    return [each.play.item for each in named if each is not None and may_end(verified.iss, verified.may, each)]
-
-
-def _replace_waiting(turn: Turn, item: Item) -> list[str]:
-    """End what it replaces and does not sound; what sounds gives way when its successor can. Returns what stayed.
-
-    Until then the village goes on hearing the old warning: one that cannot be fetched must not silence another.
-    """
-    here = [name for name in replaced_by(item.play) if prog.find(turn.state.programme, name) is not None]
-    current = turn.state.programme.current
-    for name in item.replaces:
-        if current is None or current.name != name:
-            drop(turn, name, Outcome("stopped", Reason.REPLACED, f"by {item.play.item}"))
-    return [name for name in here if name not in item.replaces]
+    return replacing.with_replaced(turn, item)
 
 
 def _why_not(turn: Turn, item: Item) -> tuple[Reason, str] | None:

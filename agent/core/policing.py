@@ -6,8 +6,9 @@ What the rules are and what they allow is `policy`'s; here are the node's own, i
 from dataclasses import replace
 from typing import Final
 
-from agent.core.items import SAMPLE_RATE, Attempt, Item, Outcome, Stage, Watch
+from agent.core.items import SAMPLE_RATE, Item, Outcome
 from agent.core.policy import Rules, charge, cut_s, next_change_s, rules_of, strictest, why_not
+from agent.core.stages import Attempt, Stage, Watch
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages.documents import SetPolicy

@@ -6,7 +6,7 @@ from typing import Final
 from agent.core.state import Turn, Wanted
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.sources import File
+from agent.messages.sources import File, Source
 
 SPREAD_S: Final = 300.0
 """The downloads of one order are spread over so long: 50 poles behind one 4G cell ask 6 s apart."""
@@ -35,6 +35,16 @@ def want(turn: Turn, files: tuple[File, ...], *, pin: bool = False) -> int:
         wanted = (*wanted, Wanted(file, pin, due_s))
     turn.state = replace(turn.state, wanted=wanted)
     return max(0, len(fresh) - room)
+
+
+def want_soon(turn: Turn, source: Source) -> None:
+    """An emergency could not wait for this file: it is brought for the next sounding."""
+    if not isinstance(source.only, File):
+        return
+    others = tuple(each for each in turn.state.wanted if each.file.sha256 != source.only.sha256)
+    pin = any(each.pin for each in turn.state.wanted if each not in others)
+    first = Wanted(source.only, pin, due_s=turn.now.mono_s)
+    turn.state = replace(turn.state, wanted=(first, *others)[:MAX_WANTED])
 
 
 def run_due(turn: Turn) -> None:

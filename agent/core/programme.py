@@ -1,45 +1,33 @@
-"""What should sound: one item on the air, one that comes, some held, and a queue. Whose turn it is, is said here.
+"""What should sound: one item on the air, some that come, some held, and a queue. Whose turn it is, `turns` says."""
 
-`playout` marries the answer to amplifier, sound card and store. Only an emergency pre-empts, or what replaces an item;
-what was pre-empted goes on where it was; emergencies take turns (protocol section 7).
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.items import Attempt, Item, Stage, at_stage, next_source
+from agent.core.items import Item, next_source
+from agent.core.stages import Attempt, Stage, at_stage
 from agent.messages.commands import VerifiedCommand
 from agent.messages.words import Kind
 
 MAX_WAITING: Final = 100
 """Items that may wait: a day's bulletins many times over; each costs some 20 KiB."""
 
+MAX_COMING: Final = 3
+"""Made ready at once: as many as `fetch` has workers."""
+
 MAX_HELD: Final = 2
 """Decoders kept silent, each with 6 s of sound; a third is begun anew where it was."""
-
-TURN_S: Final = 60.0
-"""An emergency waits no longer than this for another one's sounding to end."""
-
-PAUSE_S: Final = 60.0
-"""A shorter pause between the soundings of an emergency is not filled with the ordinary programme."""
-
-PREPARE_S: Final = 10.0
-"""An item with a set start takes its turn so long before: its source is fetched, the card opened."""
-
-DECODE_AHEAD_S: Final = 3.0
-"""Before the set start: what a lane holds beside libVLC's lead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """What sounds or is about to (`current`), what is made ready to take over, and what waits.
+    """What sounds or is about to (`current`), what is made ready to take the air (`coming`), and what waits.
 
     `aside` is off the air but not over: held, to go on later (the last held last), or ending.
     """
 
     current: Attempt | None = None
-    coming: Attempt | None = None
+    coming: tuple[Attempt, ...] = ()
     aside: tuple[Attempt, ...] = ()
     waiting: tuple[Item, ...] = ()
     next_token: int = 1
@@ -50,7 +38,7 @@ _RANK: Final = {Kind.EMERGENCY: 0, Kind.PRIORITY: 1, Kind.NORMAL: 2}
 
 def attempts(programme: Programme) -> Iterator[Attempt]:
     """All attempts, the one on the air first."""
-    return (each for each in (programme.current, programme.coming, *programme.aside) if each is not None)
+    return (each for each in (programme.current, *programme.coming, *programme.aside) if each is not None)
 
 
 def items(programme: Programme) -> tuple[Item, ...]:
@@ -110,6 +98,14 @@ def change_item(programme: Programme, item: Item) -> Programme:
     return replace(programme, waiting=tuple(waiting))
 
 
+def without_replaced(programme: Programme, name: str) -> Programme:
+    """The item of this name is over: a later one of that name is another, which nobody replaces yet."""
+    for item in items(programme):
+        if name in item.replaces:
+            programme = change_item(programme, replace(item, replaces=item.replaces - {name}))
+    return programme
+
+
 def find_ordered(programme: Programme, name: str, jti: str) -> Item | None:
     """The item of this name, if it is this order's."""
     item = find(programme, name)
@@ -133,22 +129,22 @@ def verified_anew(programme: Programme, name: str, verified: VerifiedCommand) ->
 
 def put(programme: Programme, attempt: Attempt) -> Programme:
     """The attempt at this item is now this one, wherever it is."""
-    current, coming = programme.current, programme.coming
+    current = programme.current
     return replace(
         programme,
         current=attempt if current is not None and current.name == attempt.name else current,
-        coming=attempt if coming is not None and coming.name == attempt.name else coming,
+        coming=tuple(attempt if each.name == attempt.name else each for each in programme.coming),
         aside=tuple(attempt if each.name == attempt.name else each for each in programme.aside),
     )
 
 
 def remove(programme: Programme, attempt: Attempt) -> Programme:
     """There is no attempt at this item any more."""
-    current, coming = programme.current, programme.coming
+    current = programme.current
     return replace(
         programme,
         current=None if current is not None and current.name == attempt.name else current,
-        coming=None if coming is not None and coming.name == attempt.name else coming,
+        coming=tuple(each for each in programme.coming if each.name != attempt.name),
         aside=tuple(each for each in programme.aside if each.name != attempt.name),
     )
 
@@ -176,47 +172,3 @@ def again(programme: Programme, attempt: Attempt, source: int, at_s: float) -> t
         amplifier_base_s=attempt.amplifier_base_s,
     )
     return put(replace(programme, next_token=programme.next_token + 1), fresh), fresh
-
-
-# Whose turn it is ---------------------------------------------------------------------------------------------------
-
-
-def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
-    """Of what is not on the air, what has the next turn: emergencies, then what was held, then the queue."""
-    held = [each.item for each in reversed(programme.aside) if each.stage is Stage.HELD]
-    ready = [*held, *(item for item in programme.waiting if opens_s(item, wall_s - at_s) <= at_s)]
-    emergencies = [item for item in ready if item.is_emergency]
-    if emergencies:
-        return min(emergencies, key=lambda item: item.off_air_s)
-    if any(item.is_emergency and item.not_before_s <= at_s + PAUSE_S for item in programme.waiting):
-        return None
-    if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
-        return None
-    return next(iter(ready), None)
-
-
-def opens_s(item: Item, offset_s: float) -> float:
-    """The monotonic instant from which it may have a turn; `offset_s` is wall less monotonic time."""
-    if item.start_s is None:
-        return item.not_before_s
-    return max(item.not_before_s, item.start_s - PREPARE_S - offset_s)
-
-
-def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
-    """Whether it may take the air from what has it."""
-    current = programme.current
-    if current is None:
-        return True
-    if current.stage is Stage.ENDING:
-        return False
-    if current.name in item.replaces:
-        return True
-    if not item.is_emergency:
-        return False
-    return not current.item.is_emergency or at_s >= turn_end_s(current, (item,))
-
-
-def turn_end_s(current: Attempt, others: Iterable[Item]) -> float:
-    """When an emergency on the air gives way to other emergencies, at the latest (monotonic)."""
-    waiting_since = (max(other.ordered_s, other.off_air_s) for other in others if other.is_emergency)
-    return max(current.began_s, min(waiting_since, default=float("inf"))) + TURN_S

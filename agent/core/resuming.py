@@ -9,9 +9,10 @@ from dataclasses import astuple, replace
 from typing import Final
 
 from agent.core import programme as prog
-from agent.core.attempts import record, store_record
-from agent.core.items import SAMPLE_RATE, Attempt, Item, Outcome, Stage, total
+from agent.core.endings import record, store_record
+from agent.core.items import SAMPLE_RATE, Item, Outcome, total
 from agent.core.policy import Ledger, charge
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages import events as ev
@@ -56,7 +57,7 @@ def _records(state: State) -> Iterator[PlayRecord]:
 
 def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
     on_air = attempt is not None and attempt.stage not in {Stage.HELD, Stage.HOLDING}
-    so_far = NO_SOUND if attempt is None else attempt.so_far
+    so_far, so_far_used = (NO_SOUND, 0) if attempt is None else (attempt.so_far, attempt.so_far_used)
     on_s = 0.0 if attempt is None else attempt.so_far_on_s
     return Begun(
         item=item.play.item,
@@ -64,7 +65,7 @@ def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
         jti=item.verified.jti,
         round=item.round,
         source=item.source,
-        sounded=item.sounded + so_far.samples,
+        used=item.used + so_far_used,
         from_s=item.from_s,
         live_samples=item.live_samples,
         heard=total((*item.heard, so_far)),
@@ -161,7 +162,7 @@ def _where_it_was(turn: Turn, item: Item, begun: Begun) -> Item:
         started_at=started_at,
         round=begun.round,
         source=min(begun.source, len(item.play.sources) - 1),
-        sounded=0 if joins else begun.sounded,
+        used=0 if joins else begun.used,
         from_s=0.0 if joins else begun.from_s,
         live_samples=0 if joins else begun.live_samples,
         heard=(begun.heard,),

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core import begun, policing, prefetching, resuming
+from agent.core import begun, policing, prefetching, resuming, turns
 from agent.core import programme as prog
-from agent.core.attempts import drop, record
+from agent.core.endings import drop, record
 from agent.core.items import Item, Outcome
 from agent.core.pending import DocumentKey, ItemDurable, KeptDocument
 from agent.core.state import Turn
@@ -104,7 +104,7 @@ def _due(turn: Turn, trusted_s: float) -> list[_Due]:
 
 def _horizon_s(trusted_s: float) -> int:
     """The first whole second that is not yet taken up: slots begin on whole seconds."""
-    return int(trusted_s + prog.PREPARE_S) + 1
+    return int(trusted_s + turns.PREPARE_S) + 1
 
 
 def _item(turn: Turn, due: _Due) -> Item:
@@ -177,7 +177,7 @@ def _look_again(turn: Turn, trusted_s: float) -> None:
     slot_s = min((each for each in following if each is not None), default=None)
     soonest_s = after_s + LOOK_AHEAD_S if slot_s is None else slot_s
     begun.forget_before(turn, int(trusted_s) - FORGET_AFTER_S)
-    next_s = float(soonest_s) - prog.PREPARE_S
+    next_s = float(soonest_s) - turns.PREPARE_S
     schedule = replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s, slot_s=slot_s)
     turn.state = replace(turn.state, schedule=schedule)
 

@@ -7,7 +7,7 @@ what today's keys refuse is held, since the next of several versions that wait a
 from dataclasses import replace
 from typing import Final
 
-from agent.core import answers, attempts, documents, unjudged
+from agent.core import answers, attempts, documents, endings, unjudged
 from agent.core import programme as prog
 from agent.core.heartbeat import publish_state
 from agent.core.items import Outcome
@@ -99,7 +99,7 @@ def on_taken(turn: Turn, event: ev.TrustTaken) -> None:
         if sort != "item":
             documents.judged(turn, (sort, name), standing)
         elif standing.verified is None:
-            attempts.drop(turn, name, Outcome("stopped", Reason.REVOKED, standing.detail))
+            endings.drop(turn, name, Outcome("stopped", Reason.REVOKED, standing.detail))
         else:
             _bear(turn, name, standing.verified)
     attempts.set_gain(turn)

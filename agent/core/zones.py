@@ -5,8 +5,9 @@ from typing import Final
 
 from agent.core import amplifier as amp
 from agent.core.amplifier import Cue, Switch
-from agent.core.items import Attempt, Item, Stage
+from agent.core.items import Item
 from agent.core.records import zones_of
+from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 

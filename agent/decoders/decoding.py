@@ -16,6 +16,7 @@ import vlc
 
 from agent.decoders.demuxers import id3_bytes
 from agent.decoders.flac import place_of
+from agent.decoders.lengths import length_s
 
 _log = logging.getLogger(__name__)
 
@@ -175,6 +176,7 @@ class Decoding:
         self.decoded = False
         self._paused = False
         self._name = name
+        self._demuxer = demuxer
         self._begun = begun
         self._over = over
         self._fd = fd
@@ -227,6 +229,10 @@ class Decoding:
         if self._paused and self._fd >= 0:
             self._player.set_pause(0)
         self._paused = False
+
+    def length_s(self) -> float | None:
+        """How long the file sounds in all, where that is known to the sample; before `release`."""
+        return length_s(self._fd, self._demuxer, self._player.get_length()) if self._is_file else None
 
     def release(self) -> None:
         """Stop, free and close; waits for libVLC's threads, so never from a callback."""

@@ -449,13 +449,14 @@ class Sound:
 
     With `at_mono_s` (CLOCK_BOOTTIME) the lane's first sample belongs to that instant: silence until then, or so much of
     the lane left out as it is late; from there on the card's drift against the clock is corrected. A lane that was held
-    goes on with the sample after the last one heard.
+    goes on with the sample after the last one heard. Nothing of it sounds after `until_mono_s`.
     """
 
     token: int
     gain_percent: int
     max_samples: int
     at_mono_s: float | None = None
+    until_mono_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

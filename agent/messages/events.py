@@ -290,11 +290,15 @@ class SamplesDecoded:
 
 @dataclass(frozen=True, slots=True)
 class DecodingFailed:
-    """The bytes are no sound that we take."""
+    """The bytes are no sound that we take, or hold none from where it was to begin.
+
+    `length_s` is how long the file sounds in all, where that is known to the sample.
+    """
 
     token: int
     reason: Reason
     detail: str
+    length_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,11 +325,12 @@ class SoundStarted:
 class SoundAdvanced:
     """The card goes on playing this lane: said every second, so that a card that hangs is noticed.
 
-    `loudness` is of all that has left the card since `Sound` was asked.
+    `loudness` is of all that has left the card since `Sound` was asked, `used` as in `SoundEnded`.
     """
 
     token: int
     loudness: Loudness
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,21 +348,40 @@ class SoundFlowed:
     token: int
 
 
+class End(StrEnum):
+    """Why a lane sounds no more."""
+
+    COMPLETE = "complete"
+    """All that the source had is over."""
+    LIMIT = "limit"
+    """As much of the lane is over as `Sound` allowed."""
+    UNTIL = "until"
+    """The instant has come after which nothing of it may sound; at the same moment as its limit it is `limit`."""
+    CUT = "cut"
+    """It was silenced or cleared, had not begun when it was to be held, or the card was lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class SoundEnded:
-    """The last sample has left the card: `complete` at the source's end, not where it was cut or silenced."""
+    """The last sample has left the card, some 10 ms ago.
+
+    `used` counts the samples of the lane that are over since `Sound`: those that sounded, and those left out because
+    they were late or the card is slow. `loudness` is of what sounded: to a sample of the clock, not of the lane.
+    """
 
     token: int
-    complete: bool
+    end: End
     loudness: Loudness
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
 class SoundHeld:
-    """It is silent, and may go on: what has left the card since its last `Sound`."""
+    """It is silent, and may go on: what has left the card since its last `Sound`; `used` as in `SoundEnded`."""
 
     token: int
     loudness: Loudness
+    used: int
 
 
 # Machine ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from agent.messages.reports import PlayRecord
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """One order or slot that has begun: `round`, `source`, `sounded`, `from_s`, `live_samples`, `begun` as its item's.
+    """One order or slot that has begun: `round`, `source`, `used`, `from_s`, `live_samples`, `begun` as its item's.
 
     `interrupted` if it was on the air and had been heard, or was left so by the process before; `first` if it goes on
     before all that waits; `at_risk` if it was about to sound or sounded, so that a crash may have been its doing;
@@ -25,7 +25,7 @@ class Begun(msgspec.Struct, frozen=True):
     jti: str
     round: int
     source: int
-    sounded: int
+    used: int
     from_s: float
     live_samples: int
     heard: Loudness

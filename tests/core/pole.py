@@ -54,12 +54,18 @@ class Behaviour:
     commit_s: float | None = 0.005
     commits_fail: bool = False
     fetch_s: float | None = 0.002
+    fetch_slow: dict[str, float] = field(default_factory=dict)
+    """How long these take instead, in all: what was given up half-way goes on where it was."""
     fetch_fails: dict[str, Reason] = field(default_factory=dict)
     decode_s: float | None = 0.01
     card_s: float | None = 0.02
     sound_length_s: float = 2.0
+    length_told: bool = True
+    """The player says how long a file is, asked for what lies behind its end."""
     card_lead_s: float = 0.02
     silence_s: float | None = 0.01
+    told_s: float = 0.005
+    """How much later than the last sample the card says that it has ended: it looks every 10 ms."""
     card_hangs: bool = False
     """It begins to sound, and is never heard of again."""
     advance_s: int = 1
@@ -84,11 +90,17 @@ class Heard:
 
 @dataclass
 class _Sounding:
+    """From `at_s` on, `length_s` of it, then `end`; `late_s` of the lane were left out, `lane_s` are over by then."""
+
     at_s: float
     length_s: float
-    complete: bool
+    end: ev.End
+    late_s: float
     lane_s: float
     all_sounded: bool = False
+
+    def used(self, heard_s: float) -> int:
+        return round((self.late_s + heard_s) * SAMPLE_RATE)
 
 
 @dataclass
@@ -119,6 +131,8 @@ class Pole:
         self.heard: list[Heard] = []
         self._skipped: dict[int, float] = {}
         self.progress = NO_PROGRESS
+        self._bringing: dict[int, tuple[str, float]] = {}
+        self._brought_s: dict[str, float] = {}
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
         self.state = node.initial(self.settings, self.trust, self.released_s, self.now, self.carried)
@@ -236,7 +250,8 @@ class Pole:
         for token in list(self._sounding):
             heard_s = self._stop(token)
             assert heard_s is not None
-            self._happen(ev.SoundEnded(token, False, self._loudness(heard_s)))
+            used = self._sounding[token].used(heard_s)
+            self._happen(ev.SoundEnded(token, ev.End.CUT, self._loudness(heard_s), used))
 
     def fail_the_relay(self) -> None:
         """No line can be switched any more, for now."""
@@ -328,6 +343,8 @@ class Pole:
     def _happen(self, event: ev.Event) -> None:
         if isinstance(event, ev.MessageArrived):
             event = self.judge.judge(event, *node.clock_view(self.state, self.now))
+        if isinstance(event, ev.FileReady):
+            self._cancel(event.token)
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
         if isinstance(event, ev.SoundEnded | ev.SoundHeld):
@@ -366,12 +383,15 @@ class Pole:
             case do.Decode(token=token, from_s=from_s):
                 self._skipped[token] = from_s
                 beyond = from_s >= behave.sound_length_s
-                nothing = ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it")
+                length_s = behave.sound_length_s if behave.length_told else None
+                nothing = ev.DecodingFailed(token, Reason.UNDECODABLE, "no sound in it", length_s)
                 self.later(behave.decode_s, nothing if beyond else ev.SamplesDecoded(token))
             case do.Speak(token=token):
                 self._fetch(token, "speech", ev.FileReady(token, "/run/speech"))
             case do.Prefetch(token=token, file=file):
                 self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
+            case do.CancelFetch(token=token):
+                self._cancel(token)
             case do.OpenCard():
                 self.later(behave.card_s, ev.CardOpened())
             case do.ReadOutbox(after_seq=after_seq, limit=limit) if behave.network is not None:
@@ -384,8 +404,8 @@ class Pole:
 
     def _perform_sound(self, effect: do.Effect) -> None:
         match effect:
-            case do.Sound(token=token, max_samples=max_samples, at_mono_s=at_mono_s):
-                self._sound(token, max_samples, at_mono_s)
+            case do.Sound():
+                self._sound(effect)
             case do.Silence(token=token):
                 self._held.pop(token, None)
                 self._silence(token)
@@ -419,28 +439,41 @@ class Pole:
         reason = self.behaviour.fetch_fails.get(uri)
         if reason is not None:
             ready = ev.SourceFailed(token, reason, f"{uri} failed")
-        self.later(self.behaviour.fetch_s, ready)
+        if uri not in self.behaviour.fetch_slow:
+            self.later(self.behaviour.fetch_s, ready)
+            return
+        rest_s = max(0.0, self.behaviour.fetch_slow[uri] - self._brought_s.get(uri, 0.0))
+        self._bringing[token] = uri, self.mono_s
+        self.later(rest_s, ready)
 
-    def _sound(self, token: int, max_samples: int, at_mono_s: float | None) -> None:
+    def _cancel(self, token: int) -> None:
+        """It is fetched no more: what was brought so far stays."""
+        uri, since_s = self._bringing.pop(token, ("", self.mono_s))
+        self._brought_s[uri] = self._brought_s.get(uri, 0.0) + self.mono_s - since_s
+
+    def _sound(self, effect: do.Sound) -> None:
         """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
-        behave = self.behaviour
+        behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
         for other in list(self._sounding):
             assert other == token or self._sounding[other].at_s + self._sounding[other].length_s <= self.mono_s + 0.1, (
                 "two items sound at once"
             )
         begun_s = self.mono_s + behave.card_lead_s
         at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
-        lane_s = self._held.pop(token, 0.0) + (0.0 if at_mono_s is None else at_s - at_mono_s)
+        lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
-        most_s = max_samples / SAMPLE_RATE - (0.0 if at_mono_s is None else at_s - at_mono_s)
-        length_s = min(rest_s, most_s)
-        self._sounding[token] = _Sounding(at_s, length_s, rest_s <= most_s, lane_s)
-        self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
+        late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
+        lane_s, rest_s = lane_s + late_s, rest_s - late_s
+        length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
+        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s)
+        if length_s > 0:
+            self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
-                self.later(at_s - self.mono_s + second, ev.SoundAdvanced(token, self._loudness(second)))
-            loudness = self._loudness(length_s)
-            self.later(at_s - self.mono_s + length_s, ev.SoundEnded(token, rest_s <= most_s, loudness))
+                advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second))
+                self.later(at_s - self.mono_s + second, advanced)
+            ended = ev.SoundEnded(token, end, self._loudness(length_s), sounding.used(length_s))
+            self.later(at_s - self.mono_s + length_s + behave.told_s, ended)
 
     def _loudness(self, heard_s: float) -> Loudness:
         return Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
@@ -467,7 +500,11 @@ class Pole:
     def _silence(self, token: int) -> None:
         heard_s = self._stop(token)
         if heard_s is not None:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(heard_s)))
+            self._end(token, ev.End.CUT, heard_s)
+
+    def _end(self, token: int, end: ev.End, heard_s: float) -> None:
+        used = self._sounding[token].used(heard_s)
+        self.later(self.behaviour.silence_s, ev.SoundEnded(token, end, self._loudness(heard_s), used))
 
     def _ends_later(self, token: int) -> bool:
         """Whether the card will have a last word of it."""
@@ -480,12 +517,26 @@ class Pole:
             return
         sounding = self._sounding[token]
         if heard_s == 0:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, False, self._loudness(0)))
+            self._end(token, ev.End.CUT, 0.0)
         elif sounding.all_sounded:
-            self.later(self.behaviour.silence_s, ev.SoundEnded(token, sounding.complete, self._loudness(heard_s)))
+            self._end(token, sounding.end, heard_s)
         else:
             self._held[token] = sounding.lane_s + heard_s
-            self.later(self.behaviour.silence_s, ev.SoundHeld(token, self._loudness(heard_s)))
+            held = ev.SoundHeld(token, self._loudness(heard_s), sounding.used(heard_s))
+            self.later(self.behaviour.silence_s, held)
+
+
+FADE_S = 0.01
+"""Two ends that are nearer than this are one."""
+
+
+def how_it_ends(effect: do.Sound, at_s: float, late_s: float, rest_s: float) -> tuple[float, ev.End]:
+    """How long a lane with `rest_s` in it sounds from `at_s` on, `late_s` having been left out, and what ends it."""
+    limit_s = max(0.0, effect.max_samples / SAMPLE_RATE - late_s)
+    until_s = math.inf if effect.until_mono_s is None else max(0.0, effect.until_mono_s - at_s)
+    if rest_s <= min(limit_s, until_s):
+        return rest_s, ev.End.COMPLETE
+    return min(limit_s, until_s), ev.End.LIMIT if limit_s <= until_s + FADE_S else ev.End.UNTIL
 
 
 def _ends(event: ev.Event, token: int) -> bool:

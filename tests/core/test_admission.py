@@ -242,9 +242,7 @@ def test_an_emergency_finds_room_in_a_full_queue_and_what_gave_way_has_its_recor
     last = pole.state.programme.waiting[-1].play.item
     flood = pole.order(play("flood", kind=Kind.EMERGENCY))
     assert pole.outcome(flood).outcome == "accepted"
-    coming = pole.state.programme.coming
-    assert coming is not None
-    assert coming.name == "flood"
+    assert [each.name for each in pole.state.programme.coming] == ["item-0", "flood"]
     assert len(pole.state.programme.waiting) == prog.MAX_WAITING - 1
     assert [(each.item, each.result, each.reason) for each in pole.records] == [(last, "missed", Reason.QUEUE_FULL)]
     assert {pole.outcome(jti).outcome for jti in orders} == {"accepted"}
@@ -252,7 +250,7 @@ def test_an_emergency_finds_room_in_a_full_queue_and_what_gave_way_has_its_recor
 
 def test_a_queue_of_emergencies_is_bounded_too() -> None:
     pole = make_pole(Behaviour(sound_length_s=600.0)).start().connect()
-    flood = [play(f"flood-{number}", kind=Kind.EMERGENCY) for number in range(prog.MAX_WAITING + 2)]
+    flood = [play(f"flood-{number}", kind=Kind.EMERGENCY) for number in range(prog.MAX_WAITING + prog.MAX_COMING + 1)]
     assert [pole.outcome(pole.order(each)).reason for each in flood].count(Reason.QUEUE_FULL) == 1
 
 

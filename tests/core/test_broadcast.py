@@ -48,12 +48,12 @@ def test_one_broadcast_in_order() -> None:
     sound_s = pole.of(do.Sound)[0][0]
     assert (on, off) == (True, False)
     assert sound_s - on_s == pytest.approx(0.8)
-    assert off_s - sound_s == pytest.approx(0.02 + 2.0 + 3.0)
+    assert off_s - sound_s == pytest.approx(0.02 + 2.0 + pole.behaviour.told_s + 3.0)
     assert pole.outcome(jti).outcome == "accepted"
     (record,) = pole.records
     assert (record.result, record.reason, record.played_s, record.requested_s) == ("played", None, 2.0, 60)
     assert record.started_at == pytest.approx(1_790_000_000 + sound_s + 0.02 - 1_000.0, abs=0.001)
-    assert record.amplifier_on_s == pytest.approx(2.82)
+    assert record.amplifier_on_s == pytest.approx(2.82 + pole.behaviour.told_s)
     assert (record.rms_dbfs, record.peak_dbfs) == (-20.0, -3.0)
 
 
@@ -325,7 +325,9 @@ def test_nothing_sounds_after_not_after() -> None:
         ("a", "stopped", Reason.NOT_AFTER),
         ("b", "missed", Reason.NOT_AFTER),
     }
-    assert pole.relay()[-1][0] == pytest.approx(1_010.0, abs=0.1)
+    [heard] = pole.heard
+    assert heard.at_s + heard.until_s == pytest.approx(1_010.0)
+    assert pole.relay()[-1][0] == pytest.approx(1_010.0 + 3.0, abs=0.1), "it lingers, since nobody has ordered silence"
 
 
 def test_a_relay_that_cannot_be_switched_ends_the_item_and_recovers() -> None:

@@ -3,13 +3,14 @@
 import pytest
 
 from agent.core.connection import MAX_HUNG
-from agent.core.items import EMERGENCY_COMMIT_WAIT_S, FETCH_WAIT_S, SLOT_COMMIT_WAIT_S
+from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SLOT_COMMIT_WAIT_S
+from agent.core.stages import FETCH_PATIENCE_S, FETCH_WAIT_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reasons import Reason
 from agent.messages.sources import Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
-from tests.core.pole import FILE, RELAY, Behaviour, Pole, altered, make_pole, play
+from tests.core.pole import CHIME, FILE, RELAY, Behaviour, Pole, altered, make_pole, play
 from tests.core.test_schedule import pole_with, slot
 
 SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
@@ -87,11 +88,20 @@ def test_a_connection_that_hangs_is_left_behind_and_another_is_made() -> None:
 def test_a_worker_that_never_answers_gives_way_to_the_next_source(source: Source, within_s: float) -> None:
     pole = make_pole(Behaviour(fetch_s=None)).start().connect()
     ordered_s = pole.mono_s
-    pole.order(altered(play("flood", source, kind=Kind.EMERGENCY), sources=(source, SIREN)))
+    pole.order(altered(play("news", source), sources=(source, CHIME)))
     pole.run(within_s + 5.0)
     assert [each.item for each in pole.heard] or pole.amplifier_on
     (sounded,) = [when for when, _ in pole.of(do.Sound)]
     assert ordered_s + within_s <= sounded <= ordered_s + within_s + 3.0
+
+
+def test_an_emergency_gives_way_to_its_next_source_much_sooner() -> None:
+    pole = make_pole(Behaviour(fetch_s=None)).start().connect()
+    ordered_s = pole.mono_s
+    pole.order(play("flood", FILE, SIREN, kind=Kind.EMERGENCY))
+    pole.run(FETCH_PATIENCE_S + 5.0)
+    (sounded,) = [when for when, _ in pole.of(do.Sound)]
+    assert ordered_s + FETCH_PATIENCE_S <= sounded <= ordered_s + FETCH_PATIENCE_S + 3.0
 
 
 def test_where_there_is_no_other_it_is_recorded() -> None:

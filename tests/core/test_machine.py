@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from agent.core.items import SAMPLE_RATE
 from agent.messages import events as ev
 from agent.messages.absent import UNSET, UnsetType
 from agent.messages.commands import (
@@ -301,17 +302,18 @@ class Node(RuleBasedStateMachine):
         self.world.tell(news[which])
 
     @precondition(lambda self: self.world.sounded)
-    @rule(data=st.data(), which=st.integers(0, 5), seconds=st.sampled_from((0.0, 0.5, 8.0)))
-    def stray_news_of_the_card(self, data: st.DataObject, which: int, seconds: float) -> None:
-        world = self.world
+    @rule(
+        data=st.data(), which=st.integers(0, 4), seconds=st.sampled_from((0.0, 0.5, 8.0)), end=st.sampled_from(ev.End)
+    )
+    def stray_news_of_the_card(self, data: st.DataObject, which: int, seconds: float, end: ev.End) -> None:
+        world, used = self.world, round(seconds * SAMPLE_RATE)
         token = data.draw(st.sampled_from(world.sounded))
         news: tuple[ev.Event, ...] = (
-            ev.SoundAdvanced(token, loudness(seconds)),
+            ev.SoundAdvanced(token, loudness(seconds), used),
             ev.SoundStarved(token, world.mono_s),
             ev.SoundFlowed(token),
-            ev.SoundEnded(token, False, loudness(seconds)),
-            ev.SoundEnded(token, True, loudness(seconds)),
-            ev.SoundHeld(token, loudness(seconds)),
+            ev.SoundEnded(token, end, loudness(seconds), used),
+            ev.SoundHeld(token, loudness(seconds), used),
         )
         world.tell(news[which])
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import programme as prog
+from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
+from agent.core.stages import FETCH_PATIENCE_S
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, Repeat
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules, split
-from agent.messages.sources import CHIME_SAMPLES
+from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
 from tests.core.pole import (
     FILE,
@@ -199,6 +200,38 @@ class TestTurns:
         assert [each.item for each in pole.heard] == ["news", "flood", "flood", "news"]
         assert pole.heard[2].at_s - pole.heard[1].at_s == pytest.approx(30.0, abs=0.2)
 
+    def test_a_drill_that_is_set_for_later_does_not_silence_the_programme_until_then(self) -> None:
+        pole = pole_of(10.0)
+        start_s = pole.wall_s + 3_000
+        pole.order(emergency("drill", start_at=start_s))
+        pole.run(1.0)
+        pole.order(play("news"))
+        pole.run(3_100.0)
+        news, drill = pole.heard
+        assert (news.item, drill.item) == ("news", "drill")
+        assert news.at_s < 1_002.0
+        assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
+
+    @pytest.mark.parametrize("common", [False, True])
+    def test_a_long_pause_is_filled_with_the_programme_a_short_one_is_not(self, common: bool) -> None:
+        """Whether the soundings began on a common instant or not."""
+        pole = pole_of(10.0)
+        order = emergency(repeat=Repeat(2, 600))
+        order = altered(order, start_at=pole.wall_s + 15) if common else order
+        pole.order(order)
+        pole.run(560.0)
+        pole.order(play("late"))
+        pole.run(20.0)
+        assert [each.item for each in pole.heard] == ["flood"]
+        pole.run(600.0)
+        assert [each.item for each in pole.heard] == ["flood", "flood", "late"]
+        pole = pole_of(10.0)
+        pole.order(order)
+        pole.run(30.0)
+        pole.order(play("soon"))
+        pole.run(800.0)
+        assert [each.item for each in pole.heard] == ["flood", "soon", "flood"]
+
     def test_an_emergency_at_the_longest_time_on_rests_and_goes_on(self) -> None:
         zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=2_000)
         pole = make_pole(Behaviour(sound_length_s=100.0), main=zone).start().connect()
@@ -218,6 +251,122 @@ class TestTurns:
         pole.order(play("news", max_duration_s=10))
         pole.run(300.0)
         assert [each.item for each in pole.heard] == ["flood", "flood", "news"]
+
+
+BIG = "https://files.example/b.mp3"
+BIG_FILE = Source(file=File(BIG, "b" * 64, 50_000_000))
+SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
+
+
+class TestSlowSources:
+    """What is not there yet has no right to its turn."""
+
+    def begun(self, pole: Pole, item: str) -> float:
+        return next(each.at_s for each in pole.heard if each.item == item)
+
+    def test_an_emergency_does_not_wait_for_another_ones_file(self) -> None:
+        pole = pole_of(60.0, fetch_slow={BIG: 1_800.0})
+        pole.order(play("news", max_duration_s=4_000))
+        pole.run(5.0)
+        pole.order(emergency("flood", BIG_FILE))
+        pole.run(5.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam", SIREN, max_duration_s=20))
+        pole.run(2_000.0)
+        assert self.begun(pole, "dam") - ordered_s < 0.1
+        assert self.begun(pole, "flood") == pytest.approx(1_005.0 + 1_800.0, abs=0.1), "fetched on all the time"
+        assert results(pole)["flood"] == ("played", None)
+
+    def test_nor_on_a_pole_where_nothing_sounds(self) -> None:
+        pole = pole_of(30.0, fetch_slow={BIG: 900.0})
+        pole.order(emergency("flood", BIG_FILE))
+        pole.run(5.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam", SIREN, max_duration_s=30))
+        pole.run(10.0)
+        assert pole.on_card_since_s - ordered_s < 0.1
+
+    def test_the_programme_goes_on_while_an_emergency_is_fetched_and_gives_way_once_it_is_there(self) -> None:
+        pole = pole_of(30.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("flood", BIG_FILE))
+        pole.order(play("news"))
+        pole.order(play("notice"))
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["news", "notice", "flood", "notice"]
+        assert self.begun(pole, "news") == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        assert self.begun(pole, "flood") == pytest.approx(1_040.0, abs=0.1)
+        assert {each[0] for each in results(pole).values()} == {"played"}
+
+    def test_an_emergency_asks_its_next_source_after_some_seconds_and_its_file_is_there_the_next_time(self) -> None:
+        pole = pole_of(60.0, fetch_slow={BIG: 30.0})
+        pole.order(emergency("flood", BIG_FILE, SIREN, max_duration_s=60, repeat=Repeat(2, 0)))
+        pole.run(300.0)
+        siren, file = pole.heard
+        assert siren.at_s == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        assert file.at_s == pytest.approx(siren.at_s + 60.0, abs=0.1)
+        assert pole.records[0].source.kind == "file"
+
+    def test_an_ordinary_file_that_is_slow_keeps_nobody_waiting_for_long(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 100.0})
+        pole.order(play("big", BIG_FILE))
+        pole.order(play("news"))
+        pole.run(60.0)
+        assert self.begun(pole, "news") == pytest.approx(1_000.0 + FETCH_PATIENCE_S, abs=0.1)
+        pole.run(100.0)
+        assert self.begun(pole, "big") == pytest.approx(1_100.0, abs=0.1)
+
+    def test_a_slot_sounds_on_its_minute_though_a_file_is_slow(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 7_200.0})
+        pole.order(play("big", BIG_FILE), life_s=80_000)
+        pole.run(60.0)
+        start_s = pole.wall_s + 60
+        pole.order(altered(play("slot"), start_at=start_s))
+        pole.run(120.0)
+        assert self.begun(pole, "slot") + pole.wall_offset_s == pytest.approx(start_s)
+
+    def test_four_slow_emergencies_do_not_keep_a_fifth_waiting(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 600.0})
+        for name in ("a", "b", "c", "d"):
+            pole.order(emergency(name, BIG_FILE))
+        pole.run(20.0)
+        ordered_s = pole.mono_s
+        pole.order(emergency("siren", SIREN, max_duration_s=20))
+        pole.run(60.0)
+        assert self.begun(pole, "siren") - ordered_s < FETCH_PATIENCE_S + 0.1
+        pole.run(3_000.0)
+        assert {each[0] for each in results(pole).values()} == {"played"}
+
+    @pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.EMERGENCY])
+    def test_where_a_source_fails_amid_an_item_no_emergency_waits_for_its_next(self, kind: Kind) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 60.0})
+        pole.order(play("radio", RELAY, BIG_FILE, kind=kind, max_duration_s=600))
+        pole.run(10.0)
+        silence(pole)
+        ordered_s = pole.mono_s
+        pole.order(emergency("flood", SIREN, max_duration_s=10))
+        pole.run(120.0)
+        assert self.begun(pole, "flood") - ordered_s < 0.1
+        assert [each.item for each in pole.heard] == ["radio", "flood", "radio"]
+
+    def test_nor_does_what_waits_for_long(self) -> None:
+        pole = pole_of(20.0, fetch_slow={BIG: 60.0})
+        pole.order(play("radio", RELAY, BIG_FILE, max_duration_s=600))
+        pole.order(play("news"))
+        pole.run(10.0)
+        failed_s = silence(pole)
+        pole.run(120.0)
+        assert self.begun(pole, "news") - failed_s == pytest.approx(FETCH_PATIENCE_S, abs=0.1)
+        assert [each.item for each in pole.heard] == ["radio", "news", "radio"]
+
+
+def silence(pole: Pole) -> float:
+    """The source of what sounds gives nothing more, until it is given up; when that was."""
+    current = pole.state.programme.current
+    assert current is not None
+    pole.tell(ev.SourceFailed(current.token, Reason.STALLED, "no bytes"))
+    pole.tell(ev.SoundStarved(current.token, pole.mono_s))
+    pole.run(0.02)
+    return pole.mono_s
 
 
 class TestReplaces:
@@ -260,6 +409,117 @@ class TestReplaces:
         assert [each.item for each in pole.heard] == ["draft", "final"]
         assert pole.heard[0].until_s == pytest.approx(10.0, abs=0.1)
         assert results(pole) == {"draft": ("stopped", Reason.REPLACED), "final": ("played", None)}
+
+    def test_a_priority_item_that_waits_does_not_keep_what_is_replaced_on_the_air(self) -> None:
+        pole = pole_of()
+        pole.order(play("draft", max_duration_s=600))
+        pole.run(5.0)
+        pole.order(play("notice", kind=Kind.PRIORITY, max_duration_s=20))
+        pole.order(altered(play("final", OTHER_FILE, max_duration_s=20), replaces=("draft",)))
+        pole.run(100.0)
+        assert stretches(pole)[0][2] == pytest.approx(5.0, abs=0.1)
+        assert [each.item for each in pole.heard] == ["draft", "final", "notice"]
+        assert results(pole)["draft"] == ("stopped", Reason.REPLACED)
+
+    def test_another_emergency_that_waits_does_not_keep_a_false_alarm_on_the_air(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(emergency("false", repeat=Repeat(3, 0)))
+        pole.run(5.0)
+        pole.order(emergency("dam", OTHER_FILE))
+        pole.run(2.0)
+        ordered_s = pole.mono_s - 2.0
+        pole.order(emergency("correction", OTHER_FILE, replaces=("false",)))
+        pole.run(1_000.0)
+        assert [each.item for each in pole.heard][:3] == ["false", "correction", "dam"]
+        assert stretches(pole)[0][2] == pytest.approx(7.0, abs=0.1)
+        assert pole.heard[2].at_s - ordered_s == pytest.approx(60.0, abs=0.1), "the other waits no longer for that"
+        assert results(pole) == {
+            "false": ("stopped", Reason.REPLACED),
+            "dam": ("played", None),
+            "correction": ("played", None),
+        }
+
+    @pytest.mark.parametrize("when_s", [5.0, 15.0])
+    def test_in_its_pause_and_while_another_has_its_turn_it_is_replaced_as_well(self, when_s: float) -> None:
+        """Ordered while the old one sounds or pauses, the new one can sound only in its pause, 40 s later."""
+        pole = pole_of(10.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("old", repeat=Repeat(5, 20)))
+        pole.run(when_s)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["old", "old", "new"]
+        assert results(pole)["old"] == ("stopped", Reason.REPLACED)
+
+    def test_while_another_has_its_turn_the_old_one_is_replaced_too(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(emergency("old"))
+        pole.run(5.0)
+        pole.order(emergency("dam", OTHER_FILE))
+        pole.run(70.0)
+        pole.order(emergency("new", replaces=("old",)))
+        pole.run(300.0)
+        assert "old" not in [each.item for each in pole.heard][1:]
+        assert results(pole)["old"] == ("stopped", Reason.REPLACED)
+
+    def test_a_warning_that_has_begun_goes_on_until_its_successor_sounds_also_from_its_pause(self) -> None:
+        pole = pole_of(10.0, fetch_fails={BIG: Reason.NO_ANSWER})
+        pole.order(emergency("old", repeat=Repeat(3, 20)))
+        pole.run(15.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["old"] * 3
+        assert results(pole) == {"new": ("failed", Reason.NO_ANSWER), "old": ("played", None)}
+
+    def test_one_that_nobody_has_heard_yet_ends_at_once(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 40.0})
+        pole.order(emergency("old", OTHER_FILE))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        assert results(pole) == {"old": ("stopped", Reason.REPLACED)}
+
+    def test_after_a_crash_the_new_one_still_replaces_the_old(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 20.0})
+        pole.order(emergency("old", repeat=Repeat(2, 0)))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(2.0)
+        again = pole.after_crash().connect()
+        again.run(500.0)
+        assert [each.item for each in again.heard] == ["old", "new"]
+        assert results(again) == {"old": ("stopped", Reason.REPLACED), "new": ("played", None)}
+
+    def test_a_later_item_of_the_same_name_is_another(self) -> None:
+        pole = pole_of(10.0, fetch_slow={BIG: 60.0})
+        pole.order(emergency("old"))
+        pole.run(5.0)
+        pole.order(emergency("new", OTHER_FILE, replaces=("old",)))
+        pole.run(10.0)
+        pole.order(emergency("old", repeat=Repeat(5, 20)))
+        pole.run(300.0)
+        assert [(each.item, each.result) for each in pole.records] == [
+            (each, "played") for each in ("old", "new", "old")
+        ]
+
+    def test_nothing_is_replaced_that_was_issued_after_it(self) -> None:
+        pole = pole_of(100.0, fetch_slow={BIG: 20.0})
+        pole.order(emergency("new", OTHER_FILE, replaces=("flood",)))
+        pole.run(5.0)
+        pole.order(emergency("flood"))
+        pole.run(5.0)
+        again = pole.after_crash().connect()
+        again.run(500.0)
+        assert results(again) == {"new": ("played", None), "flood": ("played", None)}
+
+    def test_what_was_to_sound_next_sounds_after_an_emergency_before_what_it_replaces(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(play("draft", max_duration_s=600))
+        pole.run(5.0)
+        pole.behaviour.decode_s = 3.0
+        pole.order(altered(play("final"), replaces=("draft",)))
+        pole.run(1.0)
+        pole.order(emergency("flood"))
+        pole.run(200.0)
+        assert [each.item for each in pole.heard] == ["draft", "flood", "final"]
 
     def test_only_what_the_key_could_have_ordered_is_replaced_and_the_outcome_says_what_stayed(self) -> None:
         pole = pole_of(60.0)
@@ -354,7 +614,7 @@ class TestCommonStart:
         assert heard.from_s == 0.0
         assert heard.at_s - pole.relay()[0][0] == pytest.approx(0.8 + 0.3, abs=0.01)
         ((decoded_s, _),) = pole.of(do.Decode)
-        assert heard.at_s - decoded_s == pytest.approx(prog.DECODE_AHEAD_S, abs=0.01)
+        assert heard.at_s - decoded_s == pytest.approx(turns.DECODE_AHEAD_S, abs=0.01)
 
     def test_each_node_has_its_offset(self) -> None:
         pole = make_pole(Behaviour(sound_length_s=5.0))
@@ -375,6 +635,94 @@ class TestCommonStart:
         start_s = int(START_WALL_S + late_s % 1 - late_s)
         assert heard.from_s == pytest.approx(heard.at_s + pole.wall_offset_s - start_s, abs=0.001)
         assert heard.until_s == 20.0
+
+    def heard_at(self, pole: Pole, start_s: int) -> list[tuple[float, float]]:
+        """When each stretch begins, counted from the start, and where in its source."""
+        return [(round(each.at_s + pole.wall_offset_s - start_s, 2), round(each.from_s, 2)) for each in pole.heard]
+
+    @pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.EMERGENCY])
+    @pytest.mark.parametrize("late_s", [25, 50, 80])
+    def test_a_node_that_missed_soundings_joins_the_one_that_is_due(self, kind: Kind, late_s: int) -> None:
+        """A file of 20 s, pauses of 5: the others begin at 0, 25, 50 and so on."""
+        pole = pole_of(20.0)
+        start_s = pole.wall_s - late_s
+        pole.order(altered(play("news", kind=kind), start_at=start_s, repeat=Repeat(10, 5)))
+        pole.run(400.0)
+        first, *others = self.heard_at(pole, start_s)
+        assert first[0] % 25 == pytest.approx(first[1], abs=0.01), "in step with the others"
+        assert first[0] < late_s + 6.0
+        begun = [at_s - at_s % 25 for at_s, _ in (first, *others)]
+        assert begun == [25.0 * number for number in range(int(begun[0] // 25), 10)]
+        assert all(from_s == 0.0 for _, from_s in others)
+        assert results(pole) == {"news": ("played", None)}
+
+    @pytest.mark.parametrize("sound_length_s", [20.0, LONG])
+    def test_beyond_the_longest_duration_as_well(self, sound_length_s: float) -> None:
+        """12 s of the file sound: the others begin at 0, 17, 34."""
+        pole = pole_of(sound_length_s)
+        start_s = pole.wall_s - 35
+        pole.order(altered(play("news", max_duration_s=12), start_at=start_s, repeat=Repeat(4, 5)))
+        pole.run(100.0)
+        first, second = self.heard_at(pole, start_s)
+        assert first[0] - 34.0 == pytest.approx(first[1], abs=0.01)
+        assert second == (51.0, 0.0)
+
+    @pytest.mark.parametrize("source", [RELAY, Source(builtin=Builtin(BuiltinName.TONE))], ids=["relay", "tone"])
+    def test_and_where_the_source_has_no_end(self, source: Source) -> None:
+        pole = pole_of(4_000.0)
+        start_s = pole.wall_s - 35
+        pole.order(altered(play("news", source, max_duration_s=12), start_at=start_s, repeat=Repeat(4, 5)))
+        pole.run(100.0)
+        _, second = self.heard_at(pole, start_s)
+        assert second == (51.0, 0.0)
+
+    def test_after_a_chime_too(self) -> None:
+        """2 s of chime, then 20 s of file, a pause of 5: the second begins at 27."""
+        pole = pole_of(20.0)
+        start_s = pole.wall_s - 30
+        pole.order(altered(play("news"), start_at=start_s, repeat=Repeat(3, 5), chime=True))
+        pole.run(100.0)
+        first, second = self.heard_at(pole, start_s)
+        assert first[0] - 27.0 == pytest.approx(first[1], abs=0.01)
+        assert second == (52.0, 0.0)
+
+    def test_where_nobody_knows_how_long_a_file_is_the_next_sounding_is_heard_all_the_same(self) -> None:
+        pole = pole_of(20.0, length_told=False)
+        pole.order(altered(play("news", max_duration_s=60), start_at=pole.wall_s - 25, repeat=Repeat(3, 5)))
+        pole.run(200.0)
+        assert [each.from_s for each in pole.heard] == [0.0, 0.0]
+        assert results(pole) == {"news": ("played", None)}
+
+    @pytest.mark.parametrize("length_told", [False, True])
+    @pytest.mark.parametrize("late_s", [25, 300])
+    def test_an_emergency_that_is_over_everywhere_else_is_heard_whole(self, late_s: int, length_told: bool) -> None:
+        pole = pole_of(20.0, length_told=length_told)
+        pole.order(emergency("flood", start_at=pole.wall_s - late_s))
+        pole.run(100.0)
+        assert stretches(pole) == [("flood", 0.0, 20.0)]
+        assert results(pole) == {"flood": ("played", None)}
+
+    def test_after_all_its_repeats_once(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(emergency("flood", start_at=pole.wall_s - 300, repeat=Repeat(5, 5)))
+        pole.run(200.0)
+        assert stretches(pole) == [("flood", 0.0, 20.0)]
+
+    def test_what_was_heard_before_has_been_played_though_the_last_sounding_came_too_late(self) -> None:
+        pole = pole_of(20.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 12, repeat=Repeat(2, 5)))
+        pole.run(40.0)
+        pole.order(emergency("flood", SIREN, repeat=Repeat(3, 0)))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", "news", *["flood"] * 3, "news"]
+        assert results(pole)["news"] == ("played", None), "interrupted amid a sounding it goes on"
+        pole = pole_of(20.0)
+        pole.order(altered(play("news"), start_at=pole.wall_s + 12, repeat=Repeat(2, 5)))
+        pole.run(35.0)
+        pole.order(emergency("flood", SIREN, repeat=Repeat(3, 0)))
+        pole.run(120.0)
+        assert [each.item for each in pole.heard] == ["news", *["flood"] * 3]
+        assert results(pole)["news"] == ("played", Reason.TOO_LATE)
 
     def test_too_late_is_said(self) -> None:
         pole = pole_of(20.0)
@@ -409,6 +757,17 @@ class TestCommonStart:
         assert end_s == pytest.approx(int(START_WALL_S) + 40.0, abs=1.0)
         assert pole.records[0].reason is Reason.MAX_DURATION
 
+    def test_an_emergency_with_a_set_start_lets_the_programme_sound_until_then(self) -> None:
+        pole = pole_of(100.0)
+        pole.order(play("news", max_duration_s=100))
+        pole.run(1.0)
+        start_s = pole.wall_s + 30
+        pole.order(emergency("drill", start_at=start_s))
+        pole.run(300.0)
+        news, drill, _ = pole.heard
+        assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
+        assert 0.0 < drill.at_s - (news.at_s + news.until_s) < 0.4
+
     def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
         pole = pole_of(30.0)
         pole.order(altered(play("news"), start_at=pole.wall_s + 60))
@@ -425,6 +784,30 @@ class TestCommonStart:
         pole.run(60.0)
         begun = [each.at_s + pole.wall_offset_s - START_WALL_S for each in pole.heard]
         assert begun == [pytest.approx(20.0), pytest.approx(26.0), pytest.approx(32.0)]
+
+    @pytest.mark.parametrize("source", [RELAY, FILE], ids=["relay", "file"])
+    def test_a_late_node_plays_to_the_longest_duration_like_all_others(self, source: Source) -> None:
+        """What it left out for being late counts, though it did not sound."""
+        pole = pole_of(600.0)
+        pole.run(0.4)
+        pole.order(altered(play("news", source, max_duration_s=30), start_at=pole.wall_s))
+        pole.run(60.0)
+        assert results(pole) == {"news": ("played", Reason.MAX_DURATION)}
+        assert pole.records[0].played_s < 29.6
+        [heard] = pole.heard
+        assert heard.at_s + heard.until_s - heard.from_s + pole.wall_offset_s == pytest.approx(START_WALL_S + 30.0)
+
+    @pytest.mark.parametrize("sound_length_s", [20.0, 600.0])
+    def test_repeats_stay_in_step_on_a_node_that_was_late(self, sound_length_s: float) -> None:
+        pole = pole_of(sound_length_s)
+        pole.run(0.4)
+        start_s = pole.wall_s
+        pole.order(altered(play("news", max_duration_s=30), start_at=start_s, repeat=Repeat(3, 5)))
+        pole.run(200.0)
+        begun = [each.at_s + pole.wall_offset_s - start_s for each in pole.heard]
+        one_s = min(sound_length_s, 30.0) + 5.0
+        assert begun[1:] == [pytest.approx(one_s), pytest.approx(2 * one_s)]
+        assert results(pole)["news"][0] == "played"
 
     def test_a_start_after_its_own_end_is_refused(self) -> None:
         pole = pole_of()

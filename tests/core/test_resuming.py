@@ -280,6 +280,16 @@ class TestPowerCut:
         assert [each.until_s for each in again.heard] == [20.0, 20.0]
         assert again.heard[0].from_s == pytest.approx(3.0 + 5.0, abs=2.0)
 
+    def test_a_sounding_that_was_joined_late_began_when_it_did_for_the_others(self) -> None:
+        """So it is joined at their place a second time."""
+        pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+        start_at = pole.wall_s - 70
+        pole.order(altered(play(), start_at=start_at, repeat=Repeat(count=3, gap_s=5)))
+        pole.run(10.0)
+        again = self.after_cut(pole, 10.0)
+        first = again.heard[0]
+        assert first.at_s + again.wall_offset_s - (start_at + 65) == pytest.approx(first.from_s, abs=0.01)
+
     def test_an_item_is_not_blamed_for_it(self) -> None:
         pole = sounding(length_s=60.0)
         for _ in range(3):

@@ -1,5 +1,6 @@
 """Slots become items, each once: whatever the clock, the power and new versions do (protocol sections 4 and 7)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -21,6 +22,7 @@ from tests.test_set_trust import A, change, trust
 HANOI = timezone(timedelta(hours=7))
 NOW = datetime.fromtimestamp(START_WALL_S, HANOI)
 """21:13:20 on Monday, 21 September 2026."""
+VOV = {"relay": {"uri": "https://radio.vov.example/live"}}
 EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -71,6 +73,21 @@ class TestInTime:
         (first, _) = pole.records
         assert (first.iss, first.due_at) == ("commune clerk", int(datetime(2026, 9, 21, 22, 0, tzinfo=UTC).timestamp()))
 
+    @pytest.mark.parametrize("start_offset_ms", [0, 40, -25])
+    def test_a_slot_that_fills_its_window_has_been_played(self, start_offset_ms: int) -> None:
+        """Its last sample and the end of its window are one instant; the card's word comes some milliseconds later."""
+        pole = make_pole(Behaviour(sound_length_s=4_000.0), BOTH, heartbeat_s=3_600)
+        pole.settings = replace(pole.settings, start_offset_ms=start_offset_ms)
+        pole.__post_init__()
+        pole.start().connect()
+        hear(pole, set_schedule(1, slot("21:20", sources=[VOV], max_duration_s=60)), CLERK, jti="version-one-of-it")
+        pole.run(600.0)
+        assert told(pole) == [("news.20260921", "played", Reason.MAX_DURATION)]
+        assert pole.records[0].played_s == pytest.approx(60.0)
+        (_, on), (off_s, off) = pole.relay()
+        assert (on, off) == (True, False)
+        assert off_s - (pole.heard[0].at_s + 60.0) == pytest.approx(3.0, abs=0.01), "it lingers"
+
     def test_the_union_of_all_authorities_plays(self) -> None:
         pole = pole_with(slot("05:00"))
         hear(pole, set_schedule(1, slot("17:00", "culture")), DISTRICT, jti="second-schedule-x")
@@ -108,6 +125,22 @@ class TestInTime:
         pole.run(600.0)
         assert pole.heard == []
         assert told(pole) == []
+
+    def test_a_radio_that_an_emergency_interrupted_ends_with_its_window_and_has_been_played(self) -> None:
+        pole = pole_with(slot("21:20", sources=[VOV]), sound_length_s=4_000.0)
+        pole.run(500.0)
+        pole.order(play("flood", kind=Kind.EMERGENCY, max_duration_s=60))
+        pole.run(DAY / 24)
+        assert told(pole)[-1] == ("news.20260921", "played", Reason.MAX_DURATION)
+        last = pole.heard[-1]
+        assert local(pole, last.at_s + last.until_s - last.from_s) == "Mon 21:30:00"
+
+    def test_a_file_that_an_emergency_interrupted_is_stopped_by_its_window(self) -> None:
+        pole = pole_with(slot("21:20", max_duration_s=310))
+        pole.run(500.0)
+        pole.order(play("flood", kind=Kind.EMERGENCY, max_duration_s=60))
+        pole.run(DAY / 24)
+        assert told(pole)[-1] == ("news.20260921", "stopped", Reason.NOT_AFTER)
 
     def test_an_emergency_interrupts_a_slot_which_goes_on_in_its_window(self) -> None:
         pole = pole_with(slot("21:20"))

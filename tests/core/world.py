@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from agent.core import node
 from agent.core import programme as prog
 from agent.core.amplifier import ENERGISED, AmplifierSettings, Mode
-from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SAMPLE_RATE, Item, Stage
+from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SAMPLE_RATE, Item
 from agent.core.records import zones_of
+from agent.core.stages import Stage
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play, SetTrust, VerifiedCommand
@@ -25,6 +26,7 @@ from agent.messages.reports import CommandOutcome, PlayRecord
 from agent.messages.rules import Rules, rules_of
 from agent.messages.timetable import occurrences
 from agent.messages.trust import TrustDocument
+from tests.core.pole import how_it_ends
 from tests.stored import Model
 
 START_WALL_S = 1_790_000_000.0
@@ -46,17 +48,29 @@ ZONES = {
 Key = tuple[str, str]
 
 
+TOLD_S = 0.005
+"""How much later than the last sample the card says that it has ended: it looks every 10 ms."""
+
+
 @dataclass
 class OnCard:
-    """A lane that the card was asked to play: from `at_s` on, at most `length_s` more of it."""
+    """A lane that the card was asked to play: from `at_s` on, `length_s` of it, then `end`; `late_s` were left out."""
 
     at_s: float
     length_s: float
+    end: ev.End
+    late_s: float = 0.0
     started: bool = False
     advanced_s: float = 0.0
 
     def heard_s(self, at_s: float) -> float:
         return min(self.length_s, max(0.0, at_s - self.at_s))
+
+    def used(self, heard_s: float) -> int:
+        return round((self.late_s + heard_s) * SAMPLE_RATE)
+
+    def ended(self, end: ev.End, token: int) -> ev.SoundEnded:
+        return ev.SoundEnded(token, end, loudness(self.length_s), self.used(self.length_s))
 
 
 @dataclass
@@ -343,7 +357,9 @@ class World:
         begun_s = self.mono_s + 0.02
         at_s = begun_s if effect.at_mono_s is None else max(begun_s, effect.at_mono_s)
         left_s = max(0.0, self.length_s - self.played_s.get(effect.token, 0.0))
-        self.on_card[effect.token] = OnCard(at_s, min(left_s, effect.max_samples / SAMPLE_RATE), advanced_s=at_s)
+        late_s = 0.0 if effect.at_mono_s is None else min(left_s, at_s - effect.at_mono_s)
+        length_s, end = how_it_ends(effect, at_s, late_s, left_s - late_s)
+        self.on_card[effect.token] = OnCard(at_s, length_s, end, late_s, advanced_s=at_s)
         self.sounded.append(effect.token)
         self.soundings += 1
 
@@ -358,7 +374,7 @@ class World:
         if sounding is not None:
             heard_s = sounding.heard_s(self.mono_s)
             self.heard_s += heard_s
-            self.played_s[token] = self.played_s.get(token, 0.0) + heard_s
+            self.played_s[token] = self.played_s.get(token, 0.0) + sounding.late_s + heard_s
 
     def _switch(self, zone: str, *, on: bool) -> None:
         if on:
@@ -426,7 +442,7 @@ class World:
         self._check_deadline()
 
     def _check_card(self) -> None:
-        for token in self.on_card:
+        for token, sounding in self.on_card.items():
             current = self.state.programme.current
             assert current is not None, "something sounds, and nothing is on the air"
             assert current.token == token, "something sounds that is not on the air"
@@ -434,7 +450,8 @@ class World:
             self._must_be_ordered(current.item)
             trusted_s = self.trusted_s
             assert trusted_s is not None, "sound before the time is known"
-            assert trusted_s <= current.item.not_after, "it sounds after its end"
+            if self.mono_s < sounding.at_s + sounding.length_s:
+                assert trusted_s <= current.item.not_after + SLACK_S, "it sounds after its end"
             if not current.item.is_emergency:
                 assert not self._is_quiet(trusted_s), "the ordinary programme sounds in quiet hours"
             mode = {self.state.amplifiers[zone].mode for zone in zones_of(self.state, current.item)}
@@ -591,36 +608,37 @@ class World:
 
     def say_ended(self, token: int, where: dict[int, OnCard]) -> None:
         """What was silenced has ended."""
-        self.tell(ev.SoundEnded(token, False, loudness(where.pop(token).length_s)))
+        self.tell(where.pop(token).ended(ev.End.CUT, token))
 
     def say_held(self, token: int) -> None:
         """What was held is silent, or had not begun, or has all sounded."""
         held = self.holding.pop(token)
         if held.length_s <= 0:
-            self.tell(ev.SoundEnded(token, False, loudness(0.0)))
+            self.tell(held.ended(ev.End.CUT, token))
         elif self.played_s.get(token, 0.0) >= self.length_s:
-            self.tell(ev.SoundEnded(token, True, loudness(held.length_s)))
+            self.tell(held.ended(ev.End.COMPLETE, token))
         else:
-            self.tell(ev.SoundHeld(token, loudness(held.length_s)))
+            self.tell(ev.SoundHeld(token, loudness(held.length_s), held.used(held.length_s)))
 
     def _next_of_card_s(self) -> float | None:
         for sounding in self.on_card.values():
-            if not sounding.started:
+            ended_s = sounding.at_s + sounding.length_s + TOLD_S
+            if not sounding.started and sounding.length_s > 0:
                 return sounding.at_s
-            return min(sounding.at_s + sounding.length_s, sounding.advanced_s + 4.0)
+            return min(ended_s, sounding.advanced_s + 4.0)
         return None
 
     def _play_card(self) -> None:
         for token, sounding in [*self.on_card.items()]:
-            if not sounding.started and self.mono_s >= sounding.at_s:
+            if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.at_s:
                 sounding.started = True
                 self.tell(ev.SoundStarted(token, sounding.at_s))
-            elif self.mono_s >= sounding.at_s + sounding.length_s:
-                complete = self.played_s.get(token, 0.0) + sounding.length_s >= self.length_s - 1e-6
-                self.tell(ev.SoundEnded(token, complete, loudness(sounding.length_s)))
+            elif self.mono_s >= sounding.at_s + sounding.length_s + TOLD_S:
+                self.tell(sounding.ended(sounding.end, token))
             elif sounding.started and self.mono_s >= sounding.advanced_s + 4.0:
                 sounding.advanced_s = self.mono_s
-                self.tell(ev.SoundAdvanced(token, loudness(self.mono_s - sounding.at_s)))
+                heard_s = sounding.heard_s(self.mono_s)
+                self.tell(ev.SoundAdvanced(token, loudness(heard_s), sounding.used(heard_s)))
 
     def run(self, seconds: float, *, honest: bool = True) -> None:
         """Time passes, from one instant at which something is due to the next; honestly, with all that is answered."""

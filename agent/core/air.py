@@ -1,0 +1,127 @@
+"""Who gets the air: what has the next turn is made ready, and takes it over once it can sound."""
+
+from dataclasses import replace
+
+from agent.core import policing, stages, turns
+from agent.core import programme as prog
+from agent.core.attempts import open_source, put_back, want_card
+from agent.core.endings import drop
+from agent.core.items import Item, Outcome, may_sound
+from agent.core.leaving import end_aside, give_way
+from agent.core.stages import Attempt, Stage
+from agent.core.state import Turn
+from agent.core.zones import energised_s, needs_amplifier_s
+from agent.messages.reasons import Reason
+
+
+def choose(turn: Turn) -> None:
+    """Let what has the next turn be made ready, if it may have the air soon, beside what is."""
+    state, trusted_s = turn.state, turn.trusted_s
+    if trusted_s is None or not state.player_ready or state.card_fault:
+        return
+    item = turns.next_up(state.programme, turn.now.mono_s, trusted_s)
+    if item is None or not _comes_soon(turn, item) or not _make_room(turn, item):
+        return
+    refusal = policing.forbids(turn, item, trusted_s if item.start_s is None else max(trusted_s, item.start_s))
+    if refusal is not None:
+        begun = item.started_at is not None
+        drop(turn, item.play.item, Outcome("stopped" if begun else "missed", *refusal))
+    else:
+        _begin(turn, item)
+
+
+def _comes_soon(turn: Turn, item: Item) -> bool:
+    """Whether its time on the air is so near that it is made ready."""
+    current = turn.state.programme.current
+    if current is None or (item.is_emergency and current.stage is Stage.ENDING):
+        return True
+    ahead_s = turns.DECODE_AHEAD_S if item.is_emergency else 0.0
+    return turns.takes_over(turn.state.programme, item, turn.now.mono_s + ahead_s)
+
+
+def _make_room(turn: Turn, item: Item) -> bool:
+    """Whether it may be made ready beside what is: what is not there yet keeps no emergency waiting, others not long.
+
+    What would only stand in the way of an emergency goes back into the queue.
+    """
+    for rival in turn.state.programme.coming:
+        if not _makes_room(turn, rival, item):
+            return False
+        if item.is_emergency and not rival.item.is_emergency and rival.stage is not Stage.FETCHING:
+            put_back(turn, rival)
+    return len(turn.state.programme.coming) < prog.MAX_COMING or _give_up_slowest(turn, item)
+
+
+def _makes_room(turn: Turn, rival: Attempt, item: Item) -> bool:
+    if not item.is_emergency or item.play.item in rival.item.replaces:
+        return stages.is_slow(rival, turn.now.mono_s)
+    current = turn.state.programme.current
+    replaces = current is not None and current.name in item.replaces
+    return replaces or not rival.item.is_emergency or rival.stage is not Stage.READY
+
+
+def _give_up_slowest(turn: Turn, item: Item) -> bool:
+    """For an emergency what is fetched for longest goes back into the queue, the ordinary first, emergencies last."""
+    at_s = turn.now.mono_s
+    slow = [each for each in turn.state.programme.coming if stages.is_slow(each, at_s)]
+    if not item.is_emergency or not slow:
+        return False
+    slowest = min(slow, key=lambda each: (each.item.is_emergency, each.since_s))
+    put_back(turn, replace(slowest, item=replace(slowest.item, off_air_s=at_s)))
+    return True
+
+
+def _begin(turn: Turn, item: Item) -> None:
+    programme = turn.state.programme
+    kept = prog.find_attempt(programme, item.play.item)
+    if kept is None:
+        programme, attempt = prog.begin(programme, item, turn.now.mono_s)
+    else:
+        programme, attempt = prog.take_back(programme, kept, turn.now.mono_s)
+    turn.state = replace(turn.state, programme=replace(programme, coming=(*programme.coming, attempt)))
+    if kept is None:
+        open_source(turn, attempt)
+    else:
+        want_card(turn)
+
+
+def hand_over(turn: Turn) -> None:
+    """What was made ready takes the air from what has it; where it is free, as soon as its source is there."""
+    programme = turn.state.programme
+    current = programme.current
+    able = [each for each in programme.coming if _may_take(turn, each)]
+    if not able:
+        return
+    attempt = min(able, key=lambda each: (each.stage is not Stage.READY, not each.item.is_emergency))
+    began_s = turn.now.mono_s
+    if current is not None:
+        turn.log(f"item {attempt.name} takes the air from {current.name}")
+        if current.name in attempt.item.replaces:
+            began_s = current.began_s  # it has the other's turn, of which others await the end
+            end_aside(turn, current, Outcome("stopped", Reason.REPLACED, f"by {attempt.name}"))
+        else:
+            give_way(turn, current)
+    fresh = replace(attempt, began_s=began_s, amplifier_base_s=energised_s(turn, attempt.item))
+    turn.state = replace(turn.state, programme=replace(prog.remove(turn.state.programme, attempt), current=fresh))
+
+
+def _may_take(turn: Turn, attempt: Attempt) -> bool:
+    if turn.state.programme.current is None:
+        return attempt.stage is not Stage.FETCHING
+    return is_ready(turn, attempt) and turns.takes_over(turn.state.programme, attempt.item, turn.now.mono_s)
+
+
+def is_ready(turn: Turn, attempt: Attempt) -> bool:
+    """Whether it could sound at once, or on its instant."""
+    since_s = needs_amplifier_s(turn, attempt)
+    in_time = since_s is not None and turn.now.mono_s >= since_s
+    return (
+        in_time and attempt.stage is Stage.READY and turn.state.card_open and may_sound(attempt.item, turn.now.mono_s)
+    )
+
+
+def wait_again(turn: Turn) -> None:
+    """What was made ready for a turn that another has goes back into the queue; what is fetched goes on."""
+    for attempt in turn.state.programme.coming:
+        if attempt.stage is not Stage.FETCHING and not _comes_soon(turn, attempt.item):
+            put_back(turn, attempt)
