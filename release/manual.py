@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent import RELEASED_AT_S, __version__
 from agent.__main__ import COMMANDS, _import, _parser
+from agent.commands.language import Language
 from control.__main__ import app
 from release.command_tree import Command, Entry, of_argparse, of_typer
 
@@ -91,7 +92,7 @@ def completion(top: Command) -> str:
 
 def agent_tree() -> Command:
     """All of `loa-agent`, whose parser knows what a command takes once that command is asked for."""
-    whole = [of_argparse(_parser(name, _import(name)), "loa-agent") for name in COMMANDS]
+    whole = [of_argparse(_parser(name, _import(name), Language("en")), "loa-agent") for name in COMMANDS]
     commands = (
         next(each for each in top.commands if each.name == name) for name, top in zip(COMMANDS, whole, strict=True)
     )

@@ -78,6 +78,8 @@ class Phrases:
         it, say = self._it, self._language.text
         yield Sentence("node"), f"{it.site}/{it.node}"
         yield Sentence("version"), it.version
+        if it.rolled_back:
+            yield Sentence("an upgrade that failed, and was taken back"), it.rolled_back
         yield Sentence("public key"), it.public
         yield Sentence("running for"), self._span(it.up_s)
         yield from self._programme()

@@ -33,6 +33,7 @@ from agent.loop import Adapters, Loop
 from agent.messages import events as ev
 from agent.messages.memory import Memory
 from agent.messages.rules import NO_RULES
+from agent.messages.sentences import Sentence
 from agent.player import Player
 from agent.process import end_now, end_within, name_threads, post_deaths, post_signals, tell_of_crashes
 from agent.restarts import Restarts
@@ -172,7 +173,7 @@ def _in_force(config: Config, trust: TrustStore, memory: Memory) -> TrustStore:
     try:
         return trust_in_force(trust, memory)
     except TrustError as error:
-        raise ConfigError((Problem(str(config.trust), 1, 1, str(error)),)) from None
+        raise ConfigError((Problem(str(config.trust), 1, 1, Sentence("{why}", why=error.args[0])),)) from None
 
 
 def _link(config: Config, inbox: Inbox) -> Link:

@@ -8,8 +8,9 @@ from agent.core import programme as prog
 from agent.core.amplifier import Mode
 from agent.core.documents import seen
 from agent.core.heartbeat import clock_seen, key_ends
-from agent.core.items import Attempt, Item, Stage
+from agent.core.items import Item
 from agent.core.policy import why_not
+from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn, disk_fault
 from agent.messages.codec import encode
 from agent.messages.condition import Condition, Piece, Silence
@@ -28,6 +29,7 @@ def describe(turn: Turn) -> bytes:
         node=state.settings.node,
         site=state.settings.site,
         version=state.settings.version,
+        rolled_back=state.settings.rolled_back,
         public=state.settings.public,
         timezone=str(state.settings.zone),
         at=int(turn.wall_s),

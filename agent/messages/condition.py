@@ -62,6 +62,8 @@ class Condition(msgspec.Struct, frozen=True):
     node: str
     site: str
     version: str
+    rolled_back: str
+    """The version that did not get ready, and was replaced by this one."""
     public: str
     timezone: str
     at: int

@@ -112,9 +112,17 @@ def check_succession(new: TrustDocument, before: TrustDocument, used: Mapping[st
         TrustError: another site, a version that is not exactly one up, a kid that once was another key.
     """
     if new.site != before.site:
-        raise TrustError(f"the new document is of site {new.site!r}, the one in force of {before.site!r}")
+        raise TrustError(
+            Sentence("the new document is of site {new!r}, the one in force of {old!r}", new=new.site, old=before.site)
+        )
     if new.version != before.version + 1:
-        raise TrustError(f"version {new.version} cannot follow {before.version}: it must be {before.version + 1}")
+        told = Sentence(
+            "version {new} cannot follow {old}: it must be {next}",
+            new=new.version,
+            old=before.version,
+            next=before.version + 1,
+        )
+        raise TrustError(told)
     check_names(new, used)
 
 
@@ -126,7 +134,9 @@ def check_names(document: TrustDocument, used: Mapping[str, str]) -> None:
     """
     for key in document.keys:
         if used.get(key.kid, key.public) != key.public:
-            raise TrustError(f"kid {key.kid!r} was once another key: give the new key a name that was never used")
+            raise TrustError(
+                Sentence("kid {kid!r} was once another key: give the new key a name that was never used", kid=key.kid)
+            )
 
 
 def names_used(documents: Iterable[TrustDocument]) -> dict[str, str]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.messages.sentences import Sentence
-from agent.mqtt.broker import Broker, context, said
-from agent.mqtt.connection import SESSION_EXPIRY_S
+from agent.mqtt.broker import Broker, said
+from agent.mqtt.client import SESSION_EXPIRY_S
+from agent.mqtt.tls import context
 
 KEEPALIVE_S = 10
 _CONNACK = 0x20

@@ -15,6 +15,7 @@ WORKING = Condition(
     node="hd-03",
     site="hoang-dao",
     version="0.1.0",
+    rolled_back="0.2.0",
     public="p" * 43,
     timezone="Asia/Ho_Chi_Minh",
     at=1_790_000_000,
@@ -65,6 +66,7 @@ SILENT = replace(
     untimed=0,
     next_slot=None,
     timezone="Nowhere/Land",
+    rolled_back="",
 )
 
 
@@ -77,6 +79,7 @@ def test_a_node_at_work() -> None:
     assert said(WORKING, "en") == [
         "node: hoang-dao/hd-03",
         "version: 0.1.0",
+        "an upgrade that failed, and was taken back: 0.2.0",
         f"public key: {'p' * 43}",
         "running for: 3 d 4 h",
         "on the air: flood “Lũ về” (emergency, spoken text, civil defence): sounding",
