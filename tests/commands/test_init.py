@@ -169,8 +169,15 @@ class Terminal:
         self.shown = ""
         os.write(self._master, f"{typed}\n".encode())
 
-    def type(self, key: bytes) -> None:
-        os.write(self._master, key)
+    def interrupt(self) -> int:
+        """Ctrl-C, as a person presses it: again where nothing happens, since Python may just be about to read."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline_s, f"it goes on: {self.shown}"
+            os.write(self._master, b"\x03")
+            while select.select([self._master], [], [], 1.0)[0] and self._read():
+                pass
+        return self._process.wait(PATIENCE_S)
 
     def end(self) -> int:
         while self._read():
@@ -205,8 +212,7 @@ def test_questions_are_asked_in_vietnamese(tmp_path: Path) -> None:
     (tmp_path / "node.crt").write_bytes(Authority(tmp_path / "pki").client("hd-09").certificate.read_bytes())
     with Terminal(tmp_path / "node.yaml", "--lang", "vi") as terminal:
         terminal.wait_for("Tên cụm loa, ví dụ hd-03? [hd-09]")
-        terminal.type(b"\x03")
-        assert terminal.end() == 1
+        assert terminal.interrupt() == 1
     assert "chưa viết tệp nào" in terminal.shown
     assert not (tmp_path / "node.yaml").exists()
 
