@@ -78,6 +78,8 @@ COMMANDS: tuple[dict[str, object], ...] = (
     {"type": "set_volume", "percent": 30},
     {"type": "set_mute", "muted": True},
     {"type": "report_now"},
+    {"type": "self_test"},
+    {"type": "restart"},
     {"type": "order", "items": ["tin-1", "tin-2"]},
     {"type": "prefetch", "sources": [{"relay": {"uri": "https://stream.vov.example/vov1"}}], "pin": True},
     {"type": "time", "nonce": "0f" * 16},

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,17 @@ def test_a_line_in_use_is_named_and_the_others_are_let_go_inactive(board: FakeLg
 def test_a_number_that_is_no_gpio_is_named(board: FakeLgpio) -> None:
     with pytest.raises(GpioError, match="GPIO99 cannot be claimed"):
         Lines(lines={"main": Line(gpio=99, active_high=True)}, factory="lgpio", chip=0)
+
+
+def test_garbage_that_is_collected_amid_a_reservation_hangs_nobody(board: FakeLgpio) -> None:
+    """A device's `__del__` gives its pins back, on whichever thread collects it, also one that is reserving others."""
+    lines = Lines(lines={"square": Line(gpio=27, active_high=True)}, factory="lgpio", chip=0)
+    device: Any = lines.relays["square"]
+    factory = device.pin.factory
+    with factory._res_lock:
+        assert factory._res_lock.acquire(timeout=1.0)
+        factory._res_lock.release()
+    lines.close()
 
 
 def test_one_broken_line_does_not_keep_the_others_from_falling(board: FakeLgpio) -> None:

@@ -92,12 +92,12 @@ def _silence(turn: Turn) -> Iterator[Silence]:
         yield Silence.CARD
     if any(amplifier.mode is Mode.FAULT for amplifier in state.amplifiers.values()):
         yield Silence.AMPLIFIER
-    yield _what_is_next(turn, current)
+    yield _what_is_next(turn, next(prog.attempts(state.programme), None))
 
 
-def _what_is_next(turn: Turn, current: Attempt | None) -> Silence:
-    if current is not None:
-        later = current.item.start_s is not None and current.item.start_s > turn.wall_s
+def _what_is_next(turn: Turn, first: Attempt | None) -> Silence:
+    if first is not None:
+        later = first.item.start_s is not None and first.item.start_s > turn.wall_s
         return Silence.NOT_YET if later else Silence.PREPARING
     return Silence.NOT_YET if prog.items(turn.state.programme) else Silence.NOTHING_ORDERED
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal, Protocol, cast
 
 from agent.gpio.trace import levels_left, note
@@ -173,6 +174,8 @@ def _quiet_factory(chip: int | None) -> Any:
             self.pin_class = QuietPin
             self.pins: dict[Any, Any] = {}  # this board's own: gpiozero's belong to the whole process
             self._reservations: defaultdict[Any, list[Any]] = defaultdict(list)
+            # Garbage that is collected while gpiozero holds its lock takes it once more: with its own the loop hangs.
+            self._res_lock = RLock()
 
         def _get_revision(self) -> int:
             try:

@@ -5,6 +5,8 @@ import pytest
 from agent.core.card import PATIENCE_S, TELL_AFTER_S, TELL_EVERY_S
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.codec import decode
+from agent.messages.condition import Condition
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm
 from agent.messages.words import Kind
@@ -36,8 +38,7 @@ def alarms(pole: Pole) -> list[Alarm]:
 def faults(pole: Pole) -> str:
     pole.tell(ev.Asked(1, "status"))
     answer = [it.text for _, it in pole.of(do.Answer) if isinstance(it, do.Answer)][-1]
-    (line,) = [line for line in answer.decode().splitlines() if line.startswith("sound card: ")]
-    return line.removeprefix("sound card: ")
+    return decode(answer, Condition).card_fault or "ok"
 
 
 def test_a_card_that_is_missing_at_the_start_is_known_before_it_is_needed() -> None:

@@ -73,7 +73,7 @@ def test_a_card_and_a_relay_that_fail_are_said() -> None:
     pole.run(0.5)
     pole.tell(ev.CardFailed("no such card"))
     found = condition(pole)
-    assert (found.silence, found.card_fault) == ((Silence.CARD, Silence.PREPARING), "no such card")
+    assert (found.silence, found.card_fault) == ((Silence.CARD, Silence.NOT_YET), "no such card")
     pole.fail_the_relay()
     found = condition(pole)
     assert (found.silence[0], found.amplifiers) == (Silence.AMPLIFIER, {"main": "fault"})
