@@ -459,6 +459,22 @@ def test_an_item_that_ends_within_the_fade_ends(ended: bool) -> None:
         assert np.array_equal(desk.loud(), samples_of(pcm))
 
 
+def test_what_takes_over_within_the_fade_leaves_an_item_that_ends_complete() -> None:
+    """It has been heard whole: it must not be begun anew for the nothing that is left of it."""
+    desk = Desk()
+    desk.lane(noise(4_800))
+    desk.lane(noise(960, seed=2), 2)
+    desk.sound()
+    desk.run(0.1)
+    desk.playout.hold(1)
+    desk.sound(2)
+    desk.run(0.5)
+    first = [event for event in desk.told() if isinstance(event, SoundHeld | SoundEnded) and event.token == 1]
+    assert [(type(event), event.loudness.samples) for event in first] == [(SoundEnded, 4_800)]
+    assert isinstance(first[0], SoundEnded)
+    assert first[0].end is End.COMPLETE
+
+
 def test_what_is_unknown_or_has_ended_is_not_held() -> None:
     desk = Desk()
     desk.playout.hold(7)

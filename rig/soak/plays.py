@@ -2,7 +2,7 @@
 
 Accelerated: an item of a pole's day lasts half an hour, one of these a tenth of a second, and the next waits already;
 the amplifier needs no time to warm up. What that leaves out: long lanes (`rig.soak.relay`), and the hours between, in
-which nothing happens (`bench idle`). What a node remembers against replays is kept for an hour after an order's end, as
+which nothing happens (`bench idle`). What a node remembers against replays is kept for a day after an order's end, as
 many as 20,000 orders: at two orders a day on a pole that is nothing, here it fills again and again. So it is filled
 once before the measuring begins, and what the node holds is compared at its highest.
 

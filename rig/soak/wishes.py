@@ -7,7 +7,6 @@ take the air, and orders that must be refused, or not even answered.
 import hashlib
 import itertools
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Final
 from agent.messages.commands import AnyCommand, Play, SetVolume, Stop
 from agent.messages.sources import Builtin, BuiltinName, File, Relay, Source, Speech
 from agent.messages.words import Kind
-from control import orders
 from rig.heard import encode, sweep, write_wav
-from rig.village import OPERATOR, SITE, Station
+from rig.village import Station
 from rig.web import WebServer, live, serve
 
 SOUND_S: Final = 0.1
@@ -95,7 +93,7 @@ class Wishes:
         yield self._stopped
         yield self._pre_empted
         yield self._copied
-        yield self._random.choice((self._unpermitted, self._late, self._stopped_before))
+        yield self._random.choice((self._unpermitted, self._named_twice, self._stopped_before))
         yield self._forged
 
     # Groups ----------------------------------------------------------------------------------------------------------
@@ -125,24 +123,23 @@ class Wishes:
         order = self._station.sign(
             Play(self._name(), Kind.EMERGENCY, "title", (TONE,), 1), key=self._station.operator, lifetime_s=LIFETIME_S
         )
-        return Wish(order.envelope, order.jti, outcome="refused")
+        return Wish(order.envelope, order.jti, outcome="refused", what="not permitted")
 
-    def _late(self) -> Wish:
-        order = orders.order(
-            Play(self._name(), Kind.NORMAL, "title", (TONE,), 1),
-            iss=OPERATOR,
-            audience=(f"node:{SITE}/hd-03",),
-            signers=(self._station.operator,),
-            iat=int(time.time()) - 2 * LIFETIME_S,
-            lifetime_s=LIFETIME_S,
-        )
-        return Wish(order.envelope, order.jti, outcome="refused")
+    def _named_twice(self) -> list[Wish]:
+        """Another order for an item that waits already."""
+        first = self._play(TONE)
+        assert first.item is not None
+        order = self._station.sign(Play(first.item, Kind.NORMAL, "title", (TONE,), 1), lifetime_s=LIFETIME_S)
+        return [first, Wish(order.envelope, order.jti, outcome="refused", what="named twice")]
 
     def _stopped_before(self) -> list[Wish]:
         """The stop comes first; the order is refused when it comes."""
         play = Play(self._name(), Kind.NORMAL, "title", (TONE,), 1)
         order = self._station.sign(play, lifetime_s=LIFETIME_S)
-        return [self._wish(Stop("never", item=play.item)), Wish(order.envelope, order.jti, outcome="refused")]
+        return [
+            self._wish(Stop("never", item=play.item)),
+            Wish(order.envelope, order.jti, outcome="refused", what="stopped before"),
+        ]
 
     def _forged(self) -> Wish:
         wish = self._play(TONE)
@@ -169,7 +166,7 @@ class Wishes:
 
     def _wish(self, command: AnyCommand, lifetime_s: int = LIFETIME_S) -> Wish:
         order = self._station.sign(command, lifetime_s=lifetime_s)
-        return Wish(order.envelope, order.jti)
+        return Wish(order.envelope, order.jti, what=type(command).__name__)
 
     def _name(self) -> str:
         return f"soak-{next(self._serial)}"
