@@ -11,7 +11,7 @@ from agent.messages.commands import Play
 from agent.messages.sources import Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
 from rig.ear import Ear
-from rig.heard import heard, sweep, write_wav
+from rig.heard import encode, heard, sweep, write_wav
 from rig.sound import Daemon, boottime_s
 from rig.village import Node, Station
 from rig.web import WebServer, serve
@@ -73,9 +73,9 @@ def test_one_that_is_pulled_out_amid_an_announcement_lets_it_go_on_once_it_is_ba
     station: Station, card: Daemon, node: Node, ear: Ear, tmp_path: Path, kind: Kind
 ) -> None:
     sent = sweep(LENGTH_S)
-    body = write_wav(tmp_path / "sweep.wav", sent).read_bytes()
-    with WebServer({"/sweep.wav": serve(body)}) as web, node:
-        source = Source(file=File(web.uri("/sweep.wav"), hashlib.sha256(body).hexdigest(), len(body)))
+    body = encode(write_wav(tmp_path / "sweep.wav", sent), tmp_path / "sweep.flac").read_bytes()
+    with WebServer({"/sweep.flac": serve(body)}) as web, node:
+        source = Source(file=File(web.uri("/sweep.flac"), hashlib.sha256(body).hexdigest(), len(body)))
         item = order(station, kind, source, 60)
         began_s = node.wait_for_line(f"item {item}: sounding")
         with card.recorder() as recorder:
