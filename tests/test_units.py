@@ -152,6 +152,12 @@ def test_the_node_waits_for_its_first_boot_and_needs_it_not() -> None:
     assert not {"Wants", "Requires", "RequiredBy", "BindsTo"} & {*first_boot["Unit"], *first_boot["Install"]}
 
 
+def test_the_kernel_knows_of_sound_before_the_agent_is_given_its_devices() -> None:
+    assert "char-alsa rw" in UNIT.read_text()
+    loaded = (UNITS / "loa-agent.modules-load.conf").read_text().splitlines()
+    assert [line for line in loaded if not line.startswith("#")] == ["snd"]
+
+
 def test_the_machines_own_watchdog_is_set_to_what_a_pi_can_do() -> None:
     assert read(UNITS / "60-loa-watchdog.conf")["Manager"]["RuntimeWatchdogSec"] == "15s"
 

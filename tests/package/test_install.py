@@ -18,6 +18,7 @@ def test_an_installed_node_is_silent_until_it_is_configured(boot: Boot, with_pac
         "root:loa 750",
         "root:root 755",
     ]
+    assert machine.read("/usr/lib/modules-load.d/loa-agent.conf").endswith("snd\n")
     assert {"audio", "gpio"} < set(machine.run("id", "-nG", "loa").split())
 
 
