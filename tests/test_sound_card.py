@@ -285,8 +285,8 @@ def test_a_card_that_is_dry_for_ever_is_lost(bench: Bench) -> None:
     bench.pcm.faults.put(errno.EPIPE)
     bench.pcm.late_writes = FOR_EVER
     bench.pcm.release()
-    assert bench.inbox.skip_to(SoundEnded).end is End.CUT
-    assert "no samples" in bench.inbox.expect(CardFailed).detail
+    assert "no samples" in bench.inbox.skip_to(CardFailed).detail
+    assert bench.inbox.expect(SoundEnded).end is End.CUT
 
 
 def test_an_underrun_in_silence_is_nobodys(bench: Bench) -> None:
