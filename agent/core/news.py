@@ -83,7 +83,7 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     at_s = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
     started_at = at_s if item.started_at is None else item.started_at
     round_at = at_s if item.start_s is None else item.start_s  # joined late, it began before it was heard here
-    sounding = replace(item, started_at=started_at, begun=True, interrupted=False)
+    sounding = replace(item, started_at=started_at, begun=True, interrupted=False, hindered=0)
     set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
     if not item.begun:
         turn.commit(do.MarkStarted(item.play.item, started_at, item.round, round_at))
@@ -165,8 +165,13 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
     turn.warn(f"amplifier {event.zone}: {event.detail}")
     cue(turn, event.zone, Cue.FAILED)
     current = turn.state.programme.current
-    if current is not None and event.zone in zones_of(turn.state, current.item):
-        end(turn, current, Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail))
+    if current is None or current.stage is Stage.ENDING or event.zone not in zones_of(turn.state, current.item):
+        return
+    outcome = Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail)
+    if not current.item.is_emergency:
+        end(turn, current, outcome)
+    elif zones.is_faulty(turn, current.item):  # otherwise it sounds where it can
+        end_source(turn, current, outcome)
 
 
 def _reason_of_end(turn: Turn, attempt: Attempt, end: ev.End) -> Reason | None:
