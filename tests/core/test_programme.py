@@ -878,6 +878,16 @@ class TestPolicy:
         }
         assert pole.heard[-1].until_s == pytest.approx(20.0, abs=0.3)
 
+    def test_a_session_that_goes_on_is_no_new_one_while_it_sounds(self) -> None:
+        pole = self.started(Rules(max_sessions_per_day=1), 4_000.0)
+        pole.order(play("a", RELAY, max_duration_s=60))
+        pole.order(play("b", RELAY, max_duration_s=1_800))
+        pole.run(1_000.0)
+        late = pole.order(play("c", RELAY, max_duration_s=60))
+        assert pole.outcome(late).outcome == "accepted"
+        pole.run(1_200.0)
+        assert [each.result for each in pole.records] == ["played"] * 3
+
     def test_the_count_survives_a_restart(self) -> None:
         pole = self.started(Rules(max_minutes_per_day=1), 40.0)
         pole.order(play("a"))

@@ -401,6 +401,16 @@ class TestPolicy:
         assert told(pole) == [("news.20260922", "missed", Reason.POLICY_QUIET_HOURS)]
         assert pole.relay() == []
 
+    def test_slots_one_after_the_other_are_one_session(self) -> None:
+        """The third is asked about ten seconds before the second ends: its session is not forgotten meanwhile."""
+        slots = [
+            slot(at, name, sources=[VOV], max_duration_s=most_s)
+            for at, name, most_s in (("05:00", "a", 115), ("05:02", "b", 1_675), ("05:30", "c", 300))
+        ]
+        pole = pole_with(*slots, sound_length_s=4_000.0, rules=Rules(max_sessions_per_day=1))
+        pole.run(DAY)
+        assert [each[1] for each in told(pole)] == ["played"] * 3
+
     def test_the_policy_of_another_authority_holds_as_well(self) -> None:
         pole = pole_with(slot("05:00"), slot("06:00", "second"))
         policy = {
