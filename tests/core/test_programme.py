@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core import programme as prog
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
 from agent.core.stages import FETCH_PATIENCE_S
@@ -729,6 +730,33 @@ class TestCommonStart:
         pole.order(altered(play("news", max_duration_s=15), start_at=pole.wall_s - 100))
         pole.run(30.0)
         assert results(pole) == {"news": ("missed", Reason.TOO_LATE)}
+
+    @pytest.mark.parametrize("late_s", [0, 60])
+    def test_a_relay_that_gives_nothing_to_a_late_node_has_a_next_source(self, late_s: int) -> None:
+        """It has no end that one could be too late for."""
+        pole = pole_of(LONG, decode_s=None)
+        pole.order(altered(play("radio", RELAY, FILE, max_duration_s=300), start_at=pole.wall_s - late_s))
+        pole.run(1.0)
+        current = pole.state.programme.current
+        assert current is not None
+        pole.tell(ev.SourceFailed(current.token, Reason.STREAM_ENDED, "the server hung up"))
+        pole.behaviour.decode_s = 0.01
+        pole.tell(ev.DecodingFailed(current.token, Reason.UNDECODABLE, "no sound in it"))
+        pole.run(400.0)
+        assert results(pole) == {"radio": ("played", Reason.MAX_DURATION)}
+        assert pole.records[0].source.kind == "file"
+
+    def test_one_that_ends_before_a_sample_of_it_is_heard_has_not_been_played(self) -> None:
+        pole = pole_of(0.5, decode_s=None)
+        pole.run(0.9)
+        pole.order(altered(play("radio", RELAY, max_duration_s=300), start_at=pole.wall_s))
+        pole.run(0.05)
+        [attempt] = prog.attempts(pole.state.programme)
+        pole.tell(ev.SourceFailed(attempt.token, Reason.STREAM_ENDED, "the server hung up"))
+        pole.tell(ev.SamplesDecoded(attempt.token))
+        pole.run(10.0)
+        assert results(pole) == {"radio": ("failed", Reason.STREAM_ENDED)}
+        assert pole.heard[0].until_s == pole.heard[0].from_s
 
     def test_a_late_relay_is_joined_live(self) -> None:
         pole = pole_of(60.0)
