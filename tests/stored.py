@@ -130,8 +130,8 @@ class Model:
                 self.trusts[version] = envelope
             case KeepNames(names):
                 self.names = dict(names) | self.names
-            case KeepDocument(sort, iss, version, iat, sha256, envelope):
-                self.documents[sort, iss] = StoredDocument(sort, iss, version, iat, sha256, envelope)
+            case KeepDocument(sort, iss, version, iat, sha256, envelope, since):
+                self.documents[sort, iss] = StoredDocument(sort, iss, version, iat, sha256, envelope, since)
             case EndDocument(sort, iss) if (sort, iss) in self.documents:
                 self.documents[sort, iss] = replace(self.documents[sort, iss], envelope=None)
 

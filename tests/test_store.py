@@ -126,8 +126,8 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             1,
             RememberCommand("UBND", "jti-0000000000001", 500, 400),
             RememberStop("late", "UBND", ("play.normal", "stop"), 600, ("operator",)),
-            KeepDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy"),
-            KeepDocument("set_schedule", "UBND", 3, 90, "cd" * 32, b"a schedule"),
+            KeepDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy", 95),
+            KeepDocument("set_schedule", "UBND", 3, 90, "cd" * 32, b"a schedule", 90),
             EndDocument("set_schedule", "UBND"),
             KeepItem("first", b"envelope 1", 100),
             KeepItem("second", b"envelope 2", 101),
@@ -148,8 +148,8 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             trust=b"set_trust 2",
             names=(("operator", "O"), ("root", "R")),
             documents=(
-                StoredDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy"),
-                StoredDocument("set_schedule", "UBND", 3, 90, "cd" * 32, None),
+                StoredDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy", 95),
+                StoredDocument("set_schedule", "UBND", 3, 90, "cd" * 32, None, 90),
             ),
         )
 
@@ -388,8 +388,8 @@ def test_a_damaged_database_is_set_aside_and_the_node_begins_empty(
 LASTING = (
     KeepTrust(2, b"trust envelope"),
     KeepNames((("clerk", "public"),)),
-    KeepDocument("set_schedule", "commune", 3, 100, "s" * 64, b"schedule envelope"),
-    KeepDocument("set_policy", "district", 1, 90, "p" * 64, b"policy envelope"),
+    KeepDocument("set_schedule", "commune", 3, 100, "s" * 64, b"schedule envelope", 95),
+    KeepDocument("set_policy", "district", 1, 90, "p" * 64, b"policy envelope", 90),
     EndDocument("set_policy", "district"),
     KeepSetting("volume_percent", 70, 90),
     KeepSetting("floor", 1_790_000_000, 0),
@@ -424,7 +424,7 @@ def test_who_may_speak_and_what_is_scheduled_outlive_the_database(
 @pytest.mark.parametrize("spoil", [torn_head, truncated, not_a_database])
 def test_a_second_copy_that_is_damaged_as_well_is_none(path: Path, spoil: Callable[[Path], None]) -> None:
     with opened(path) as held:
-        held.commit(1, *LASTING, KeepDocument("set_policy", "commune", 1, 90, "p" * 64, bytes(9_000)))
+        held.commit(1, *LASTING, KeepDocument("set_policy", "commune", 1, 90, "p" * 64, bytes(9_000), 90))
     not_a_database(path)
     spoil(path.with_name("lasting.json"))
     with opened(path) as held:

@@ -32,8 +32,11 @@ def set_document(turn: Turn, event: ev.CommandVerified) -> None:
     if refusal is not None:
         answers.refuse(turn, event, *refusal)
         return
-    kept = KeptDocument(command.version, verified.iat, fingerprint(command), verified)
-    write = do.KeepDocument(*key, kept.version, kept.iat, kept.sha256, verified.envelope)
+    trusted_s = turn.trusted_s
+    assert trusted_s is not None, "a document waits for the time"
+    since = min(verified.iat, int(trusted_s))
+    kept = KeptDocument(command.version, verified.iat, fingerprint(command), verified, since)
+    write = do.KeepDocument(*key, kept.version, kept.iat, kept.sha256, verified.envelope, since)
     awaited = DocumentInForce(key, kept, turn.state.trust.document.version)
     answers.accept(turn, event, write, then=awaited)
 
@@ -58,7 +61,8 @@ def take_up(turn: Turn, found: ev.RestoredDocument) -> None:
     """What the store remembers of it, as today's keys see it."""
     stored, standing = found.stored, found.standing
     key = stored.type, stored.iss
-    kept = KeptDocument(stored.version, stored.iat, stored.sha256, standing.verified if standing else None)
+    verified = standing.verified if standing else None
+    kept = KeptDocument(stored.version, stored.iat, stored.sha256, verified, stored.since or stored.iat)
     _keep(turn, key, kept)
     if standing is not None and standing.damaged:
         turn.warn(f"{stored.type} of {stored.iss!r} is not obeyed: the disk has altered it; send a higher version")

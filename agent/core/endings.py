@@ -5,7 +5,8 @@ from typing import Final
 
 from agent.core import policing, rounds, stages, zones
 from agent.core import programme as prog
-from agent.core.attempts import is_on_air, off_air, release, set_attempt, try_source
+from agent.core.amplifier import FAULT_REST_S
+from agent.core.attempts import give_back, is_on_air, off_air, release, set_attempt, try_source
 from agent.core.items import Item, Outcome
 from agent.core.records import play_record
 from agent.core.stages import Attempt, Stage
@@ -19,6 +20,9 @@ _NO_SOURCE_HELPS: Final = {Reason.AMPLIFIER_FAULT, Reason.AMPLIFIER_MAX_ON, Reas
 
 RETRY_GAP_S: Final = 5
 """Least pause before an item that is to sound again does so after a failure: a dead server is not asked for ever."""
+
+HINDERED_MAX_S: Final = 600.0
+"""A relay that is broken for good is tried again and again, but less and less: others may sound meanwhile."""
 
 SOON_S: Final = 1.0
 """Of a sounding that ends within it nothing could be made to sound any more."""
@@ -71,7 +75,9 @@ def end_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """After a failure the next source, if there is one and time for it; otherwise this sounding is over."""
     fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
-    if not fallback:
+    if outcome.reason is Reason.AMPLIFIER_FAULT and attempt.item.is_emergency:
+        _wait_for_relay(turn, attempt)
+    elif not fallback:
         finish(turn, attempt, outcome)
     elif not stages.has_next(attempt):
         sounding_over(turn, attempt, outcome)
@@ -81,6 +87,15 @@ def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
         turn.do(do.Silence(attempt.token))
         release(turn, attempt)
         try_source(turn, attempt, following)
+
+
+def _wait_for_relay(turn: Turn, attempt: Attempt) -> None:
+    """No relay of an emergency's can be switched: it goes on where it was once one can, while its window is open."""
+    item = attempt.item
+    rest_s = min(FAULT_REST_S * 2**item.hindered, HINDERED_MAX_S)
+    turn.log(f"item {attempt.name}: waits {rest_s:.0f} s for an amplifier")
+    waits = replace(item, hindered=item.hindered + 1, not_before_s=turn.now.mono_s + rest_s)
+    give_back(turn, replace(attempt, item=waits))
 
 
 def sounding_over(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:

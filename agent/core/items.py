@@ -66,6 +66,8 @@ class Item:
     """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False
     """The node went down while it sounded, and it has not sounded again since."""
+    hindered: int = 0
+    """How often in a row none of its zones' relays could be switched when it was to sound."""
     crashes: int = 0
     """How often this process's forerunners crashed when it was their turn to play it."""
 

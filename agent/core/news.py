@@ -47,7 +47,7 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         put_back(turn, attempt)
         return
     outcome = Outcome("failed", event.reason, event.detail)
-    if isinstance(event, ev.DecodingFailed) and event.reason is Reason.UNDECODABLE and _joins_a_file_late(attempt):
+    if isinstance(event, ev.DecodingFailed) and _is_over_by_now(attempt, event):
         nothing_left(turn, attempt, "joining late, nothing of it was left", event.length_s)
         return
     ended_early = event.reason is Reason.STREAM_ENDED and attempt.stage in {Stage.FETCHED, Stage.DECODING}
@@ -58,9 +58,15 @@ def on_failure(turn: Turn, event: ev.SourceFailed | ev.DecodingFailed) -> None:
         end_source(turn, attempt, outcome)
 
 
-def _joins_a_file_late(attempt: Attempt) -> bool:
-    """No sound in it may mean none at so late an instant; a stream has no such end."""
-    return attempt.item.from_s > 0 and attempt.item.used == 0 and isinstance(attempt.media, do.MediaFile)
+def _is_over_by_now(attempt: Attempt, event: ev.DecodingFailed) -> bool:
+    """It was sent behind its end, since that is where the others are."""
+    late = attempt.item.from_s > 0 and attempt.item.used == 0
+    return late and event.reason is Reason.UNDECODABLE and _has_an_end(attempt)
+
+
+def _has_an_end(attempt: Attempt) -> bool:
+    """No sound in it may mean none at so late an instant; of a stream it means that the stream is broken."""
+    return not isinstance(attempt.media, do.MediaPipe)
 
 
 def on_decoded(turn: Turn, event: ev.SamplesDecoded) -> None:
@@ -83,7 +89,7 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     at_s = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
     started_at = at_s if item.started_at is None else item.started_at
     round_at = at_s if item.start_s is None else item.start_s  # joined late, it began before it was heard here
-    sounding = replace(item, started_at=started_at, begun=True, interrupted=False)
+    sounding = replace(item, started_at=started_at, begun=True, interrupted=False, hindered=0)
     set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
     if not item.begun:
         turn.commit(do.MarkStarted(item.play.item, started_at, item.round, round_at))
@@ -124,7 +130,7 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         _cut(turn, attempt)
     elif event.end is ev.End.UNTIL:
         finish(turn, attempt, windows.sounded_until(attempt.item))
-    elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None:
+    elif event.end is ev.End.COMPLETE and unheard and attempt.item.start_s is not None and _has_an_end(attempt):
         nothing_left(turn, attempt, "joining late, nothing of it was left", attempt.item.lane_s)
     elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
@@ -141,8 +147,8 @@ def _cut(turn: Turn, attempt: Attempt) -> None:
 
 
 def _is_a_proper_end(attempt: Attempt, broken: Outcome) -> bool:
-    """A stream that its server closed has been played; unless another source is there for the time that is left."""
-    return broken.reason is Reason.STREAM_ENDED and not stages.has_next(attempt)
+    """A stream that its server closed has been played, if it was heard and no source is there for the time left."""
+    return broken.reason is Reason.STREAM_ENDED and attempt.item.begun and not stages.has_next(attempt)
 
 
 def on_held(turn: Turn, event: ev.SoundHeld) -> None:
@@ -165,8 +171,13 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
     turn.warn(f"amplifier {event.zone}: {event.detail}")
     cue(turn, event.zone, Cue.FAILED)
     current = turn.state.programme.current
-    if current is not None and event.zone in zones_of(turn.state, current.item):
-        end(turn, current, Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail))
+    if current is None or current.stage is Stage.ENDING or event.zone not in zones_of(turn.state, current.item):
+        return
+    outcome = Outcome("failed", Reason.AMPLIFIER_FAULT, event.detail)
+    if not current.item.is_emergency:
+        end(turn, current, outcome)
+    elif zones.is_faulty(turn, current.item):  # otherwise it sounds where it can
+        end_source(turn, current, outcome)
 
 
 def _reason_of_end(turn: Turn, attempt: Attempt, end: ev.End) -> Reason | None:

@@ -24,12 +24,17 @@ DocumentKey = tuple[DocumentType, str]
 
 @dataclass(frozen=True, slots=True)
 class KeptDocument:
-    """An authority's newest schedule or policy. Without `verified` it is revoked: its version alone is remembered."""
+    """An authority's newest schedule or policy. Without `verified` it is revoked: its version alone is remembered.
+
+    Its slots are due from `since` on (Unix seconds): when it was issued, by a clock that may have been ahead of ours,
+    or came, if that was before.
+    """
 
     version: int
     iat: int
     sha256: str
     verified: VerifiedCommand | None
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

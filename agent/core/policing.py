@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core.items import SAMPLE_RATE, Item, Outcome
-from agent.core.policy import Rules, charge, cut_s, next_change_s, rules_of, strictest, why_not
+from agent.core.policy import Ledger, Rules, charge, cut_s, next_change_s, rules_of, strictest, why_not
 from agent.core.stages import Attempt, Stage, Watch
 from agent.core.state import State, Turn
 from agent.messages import effects as do
@@ -29,8 +29,17 @@ def rules(state: State) -> Rules:
 
 
 def forbids(turn: Turn, item: Item, at_s: float) -> tuple[Reason, str] | None:
-    """The rule by which the item may not sound at that instant (Unix seconds)."""
-    return why_not(rules(turn.state), turn.state.ledger, item.play.kind, at_s, turn.state.settings.zone)
+    """The rule by which the item may not sound at that instant (Unix seconds), after what sounds now."""
+    return why_not(rules(turn.state), ledger_now(turn.state), item.play.kind, at_s, turn.state.settings.zone)
+
+
+def ledger_now(state: State) -> Ledger:
+    """What the caps have counted, what sounds now included, as the card last told of it."""
+    current = state.programme.current
+    if current is None or not current.so_far.samples or current.so_far_at_s is None:
+        return state.ledger
+    from_s = current.so_far_at_s - current.so_far.samples / SAMPLE_RATE
+    return charge(state.ledger, current.item.play.kind, from_s, current.so_far_at_s, state.settings.zone)
 
 
 def watch(turn: Turn, attempt: Attempt) -> Watch:

@@ -10,8 +10,9 @@ from typing import Final
 
 from agent.core import programme as prog
 from agent.core.endings import record, store_record
-from agent.core.items import SAMPLE_RATE, Item, Outcome, total
-from agent.core.policy import Ledger, charge
+from agent.core.items import Item, Outcome, total
+from agent.core.policing import ledger_now
+from agent.core.policy import Ledger
 from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
 from agent.messages import effects as do
@@ -82,11 +83,7 @@ def _begun(state: State, item: Item, attempt: Attempt | None) -> Begun:
 
 
 def _ledger(state: State) -> StoredLedger | None:
-    """What the caps have counted, what sounds now included."""
-    ledger, current = state.ledger, state.programme.current
-    if current is not None and current.so_far.samples and current.so_far_at_s is not None:
-        from_s = current.so_far_at_s - current.so_far.samples / SAMPLE_RATE
-        ledger = charge(ledger, current.item.play.kind, from_s, current.so_far_at_s, state.settings.zone)
+    ledger = ledger_now(state)
     return StoredLedger(*astuple(ledger)) if ledger.day else None
 
 

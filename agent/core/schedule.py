@@ -95,7 +95,7 @@ def _due(turn: Turn, trusted_s: float) -> list[_Due]:
         looked[key[1], kept.version] = until_s
         found += [
             _Due(occurrence, kept.verified)
-            for occurrence in occurrences(slots, zone, max(seen_s, kept.iat), until_s)
+            for occurrence in occurrences(slots, zone, max(seen_s, kept.since), until_s)
             if (key[1], occurrence.item) not in schedule.done
         ]
     turn.state = replace(turn.state, schedule=replace(schedule, looked=looked))

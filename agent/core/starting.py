@@ -7,12 +7,12 @@ from agent.core import amplifier as amp
 from agent.core import replacing, stages, turns, windows
 from agent.core.amplifier import Cue, Mode
 from agent.core.attempts import set_attempt
-from agent.core.endings import finish, nothing_left
+from agent.core.endings import conclude, nothing_left
 from agent.core.items import Item, Outcome, may_sound
-from agent.core.records import gain_percent, zones_of
+from agent.core.records import gain_percent
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
-from agent.core.zones import cue, is_resting, needs_amplifier_s, warm_up_s
+from agent.core.zones import cue, is_faulty, is_resting, needs_amplifier_s, usable, warm_up_s
 from agent.messages import effects as do
 from agent.messages.reasons import Reason
 
@@ -31,12 +31,12 @@ def decode(turn: Turn) -> None:
 
 
 def _decode_one(turn: Turn, attempt: Attempt, media: stages.Media) -> None:
-    zones = zones_of(turn.state, attempt.item)
     start_s = turn.mono_of(attempt.item.start_s)
-    if any(turn.state.amplifiers[zone].mode is Mode.FAULT for zone in zones):
-        finish(turn, attempt, Outcome("failed", Reason.AMPLIFIER_FAULT, "the relay could not be switched lately"))
+    if is_faulty(turn, attempt.item):
+        conclude(turn, attempt, Outcome("failed", Reason.AMPLIFIER_FAULT, "the relay could not be switched lately"))
         return
-    if any(is_resting(turn, zone) for zone in zones) and turn.state.programme.current is attempt:
+    resting = any(is_resting(turn, zone) for zone in usable(turn, attempt.item))
+    if resting and turn.state.programme.current is attempt:
         return
     if start_s is not None and turn.now.mono_s < start_s - turns.DECODE_AHEAD_S:
         return
@@ -68,7 +68,7 @@ def want(turn: Turn) -> None:
     since_s = needs_amplifier_s(turn, attempt)
     if attempt.stage in {Stage.SOUNDING, Stage.ENDING} or since_s is None or turn.now.mono_s < since_s:
         return
-    for zone in zones_of(turn.state, attempt.item):
+    for zone in usable(turn, attempt.item):
         if amp.takes(turn.state.amplifiers[zone], Cue.WANTED) and not is_resting(turn, zone):
             cue(turn, zone, Cue.WANTED)
 
@@ -81,7 +81,7 @@ def sound(turn: Turn) -> None:
     item = attempt.item
     if not may_sound(item, turn.now.mono_s):
         return
-    if not all(turn.state.amplifiers[zone].mode is Mode.ON for zone in zones_of(turn.state, item)):
+    if not all(turn.state.amplifiers[zone].mode is Mode.ON for zone in usable(turn, item)):
         return
     gain = gain_percent(turn.state, item, turn.trusted_s)
     if attempt.kept:

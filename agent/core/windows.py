@@ -55,6 +55,8 @@ def passed(turn: Turn, item: Item) -> Outcome:
     """Its window has closed, and it was not sounding."""
     if turn.state.card_fault:
         return Outcome("failed", Reason.SOUND_CARD, f"{turn.state.card_fault}, until its window had closed")
+    if item.hindered:
+        return Outcome("failed", Reason.AMPLIFIER_FAULT, "no relay could be switched until its window had closed")
     if item.interrupted:
         return Outcome("failed", Reason.RESTART, "the node went down while it sounded, until its window had closed")
     return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER)

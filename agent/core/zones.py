@@ -57,11 +57,24 @@ def energised_s(turn: Turn, item: Item) -> float:
     return amp.energised_s(turn.state.amplifiers[zones_of(turn.state, item)[0]], turn.now.mono_s)
 
 
+def usable(turn: Turn, item: Item) -> tuple[str, ...]:
+    """The zones in which it sounds: those of an emergency whose relays can be switched, if there are any."""
+    zones = zones_of(turn.state, item)
+    if not item.is_emergency:
+        return zones
+    return tuple(zone for zone in zones if turn.state.amplifiers[zone].mode is not amp.Mode.FAULT) or zones
+
+
+def is_faulty(turn: Turn, item: Item) -> bool:
+    """Whether a relay that it needs could not be switched lately; of an emergency's one suffices."""
+    return any(turn.state.amplifiers[zone].mode is amp.Mode.FAULT for zone in usable(turn, item))
+
+
 def warm_up_s(turn: Turn, item: Item) -> float:
     """How long until all of the item's zones could sound."""
     zones = turn.state.settings.zones
     warm = {amp.Mode.ON, amp.Mode.LINGER}
-    cold = (zone for zone in zones_of(turn.state, item) if turn.state.amplifiers[zone].mode not in warm)
+    cold = (zone for zone in usable(turn, item) if turn.state.amplifiers[zone].mode not in warm)
     return max((zones[zone].warm_up_ms / 1_000 for zone in cold), default=0.0)
 
 

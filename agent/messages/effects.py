@@ -234,7 +234,8 @@ class KeepNames:
 class KeepDocument:
     """An authority's schedule or policy as it came, instead of the one before; checked again at the next start.
 
-    `version`, `iat` and `sha256` outlive it: they say what may follow.
+    `version`, `iat` and `sha256` outlive it: they say what may follow. `since` (Unix seconds) is when it was accepted,
+    or issued if that was before.
     """
 
     type: DocumentType
@@ -243,6 +244,7 @@ class KeepDocument:
     iat: int
     sha256: str
     envelope: bytes
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,10 @@ class StoredStop:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """An authority's schedule or policy as the store keeps it; without envelope it was revoked."""
+    """An authority's schedule or policy as the store keeps it; without envelope it was revoked.
+
+    `since` (Unix seconds) is when it was accepted, or issued if that was before; 0 where an older agent kept it.
+    """
 
     type: DocumentType
     iss: str
@@ -61,6 +64,7 @@ class StoredDocument:
     iat: int
     sha256: str
     envelope: bytes | None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

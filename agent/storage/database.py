@@ -78,12 +78,15 @@ MIGRATIONS = (
     INSERT INTO stops SELECT item, iss, may, kids, exp FROM stops_before;
     DROP TABLE stops_before;
     """,
+    """
+    ALTER TABLE documents ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 
 A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
 
-WAYS_BACK: Mapping[int, str] = {}
+WAYS_BACK: Mapping[int, str] = {10: "ALTER TABLE documents DROP COLUMN since;"}
 """From version N to N - 1, for an older agent that finds the database: `FIRST_WAY_BACK` and all after it have one."""
 
 FIRST_WAY_BACK = 10

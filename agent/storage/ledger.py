@@ -57,7 +57,9 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
         "DELETE FROM trust WHERE version < :version",
         "INSERT OR REPLACE INTO trust VALUES (:version, :envelope)",
     ),
-    KeepDocument: ("INSERT OR REPLACE INTO documents VALUES (:type, :iss, :version, :iat, :sha256, :envelope)",),
+    KeepDocument: (
+        "INSERT OR REPLACE INTO documents VALUES (:type, :iss, :version, :iat, :sha256, :envelope, :since)",
+    ),
     EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
 """Each write's SQL, its members as named parameters."""

@@ -41,7 +41,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
         ),
         documents=tuple(
             StoredDocument(*row)
-            for row in run("SELECT type, iss, version, iat, sha256, envelope FROM documents ORDER BY type, iss")
+            for row in run("SELECT type, iss, version, iat, sha256, envelope, since FROM documents ORDER BY type, iss")
         ),
         slots=tuple(map(_slot, run("SELECT * FROM slots ORDER BY iss, item"))),
         ledger=StoredLedger(*ledger) if ledger else None,

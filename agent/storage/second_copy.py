@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -99,8 +99,7 @@ class SecondCopy:
         database.execute("BEGIN IMMEDIATE")
         run("INSERT INTO trust VALUES (?, ?)", lasting.trust)
         run("INSERT INTO names VALUES (?, ?)", lasting.names)
-        rows = ((each.type, each.iss, each.version, each.iat, each.sha256, each.envelope) for each in lasting.documents)
-        run("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", rows)
+        run("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, lasting.documents))
         run("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", lasting.settings)
         database.execute("COMMIT")
 
@@ -128,7 +127,7 @@ def fsync_folder(folder: Path) -> None:
 
 def _read(database: sqlite3.Connection) -> Lasting:
     run = database.execute
-    documents = run("SELECT type, iss, version, iat, sha256, envelope FROM documents ORDER BY type, iss")
+    documents = run("SELECT type, iss, version, iat, sha256, envelope, since FROM documents ORDER BY type, iss")
     settings = run("SELECT name, value, iat FROM settings ORDER BY name")
     return Lasting(
         trust=tuple(run("SELECT version, envelope FROM trust ORDER BY version")),

@@ -66,6 +66,8 @@ class Behaviour:
     silence_s: float | None = 0.01
     told_s: float = 0.005
     """How much later than the last sample the card says that it has ended: it looks every 10 ms."""
+    broken: dict[str, int] = field(default_factory=dict)
+    """How often these zones' relays cannot be switched on from now on."""
     card_hangs: bool = False
     """It begins to sound, and is never heard of again."""
     advance_s: int = 1
@@ -411,8 +413,11 @@ class Pole:
                 self._silence(token)
             case do.Hold(token=token):
                 self._hold(token)
-            case do.SwitchRelay(on=True):
+            case do.SwitchRelay(zone=zone, on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
+                if self.behaviour.broken.get(zone, 0):
+                    self.behaviour.broken[zone] -= 1
+                    self.later(0.001, ev.RelayFailed(zone, "line busy"))
             case do.CloseCard():
                 for token in [each for each in self._sounding if not self._ends_later(each)]:
                     del self._sounding[token]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core import programme as prog
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
 from agent.core.stages import FETCH_PATIENCE_S
@@ -730,6 +731,33 @@ class TestCommonStart:
         pole.run(30.0)
         assert results(pole) == {"news": ("missed", Reason.TOO_LATE)}
 
+    @pytest.mark.parametrize("late_s", [0, 60])
+    def test_a_relay_that_gives_nothing_to_a_late_node_has_a_next_source(self, late_s: int) -> None:
+        """It has no end that one could be too late for."""
+        pole = pole_of(LONG, decode_s=None)
+        pole.order(altered(play("radio", RELAY, FILE, max_duration_s=300), start_at=pole.wall_s - late_s))
+        pole.run(1.0)
+        current = pole.state.programme.current
+        assert current is not None
+        pole.tell(ev.SourceFailed(current.token, Reason.STREAM_ENDED, "the server hung up"))
+        pole.behaviour.decode_s = 0.01
+        pole.tell(ev.DecodingFailed(current.token, Reason.UNDECODABLE, "no sound in it"))
+        pole.run(400.0)
+        assert results(pole) == {"radio": ("played", Reason.MAX_DURATION)}
+        assert pole.records[0].source.kind == "file"
+
+    def test_one_that_ends_before_a_sample_of_it_is_heard_has_not_been_played(self) -> None:
+        pole = pole_of(0.5, decode_s=None)
+        pole.run(0.9)
+        pole.order(altered(play("radio", RELAY, max_duration_s=300), start_at=pole.wall_s))
+        pole.run(0.05)
+        [attempt] = prog.attempts(pole.state.programme)
+        pole.tell(ev.SourceFailed(attempt.token, Reason.STREAM_ENDED, "the server hung up"))
+        pole.tell(ev.SamplesDecoded(attempt.token))
+        pole.run(10.0)
+        assert results(pole) == {"radio": ("failed", Reason.STREAM_ENDED)}
+        assert pole.heard[0].until_s == pole.heard[0].from_s
+
     def test_a_late_relay_is_joined_live(self) -> None:
         pole = pole_of(60.0)
         pole.order(altered(play("radio", RELAY), start_at=pole.wall_s - 10))
@@ -877,6 +905,16 @@ class TestPolicy:
             "b": ("stopped", Reason.POLICY_SESSION_MINUTES),
         }
         assert pole.heard[-1].until_s == pytest.approx(20.0, abs=0.3)
+
+    def test_a_session_that_goes_on_is_no_new_one_while_it_sounds(self) -> None:
+        pole = self.started(Rules(max_sessions_per_day=1), 4_000.0)
+        pole.order(play("a", RELAY, max_duration_s=60))
+        pole.order(play("b", RELAY, max_duration_s=1_800))
+        pole.run(1_000.0)
+        late = pole.order(play("c", RELAY, max_duration_s=60))
+        assert pole.outcome(late).outcome == "accepted"
+        pole.run(1_200.0)
+        assert [each.result for each in pole.records] == ["played"] * 3
 
     def test_the_count_survives_a_restart(self) -> None:
         pole = self.started(Rules(max_minutes_per_day=1), 40.0)

@@ -17,6 +17,7 @@ from tests.core.pole import START_WALL_S, Behaviour, Pole, altered, make_pole, p
 from tests.core.test_documents import BOTH, CLERK, DISTRICT, hear
 from tests.core.test_documents import schedule as set_schedule
 from tests.signing import Key
+from tests.signing import order as jws
 from tests.test_set_trust import A, change, trust
 
 HANOI = timezone(timedelta(hours=7))
@@ -187,6 +188,29 @@ class TestOnce:
         hear(pole, set_schedule(2, slot("21:30")), CLERK, jti="version-two-of-it")
         pole.run(DAY / 2)
         assert [each[0] for each in told(pole)] == ["news.20260921"]
+
+    def new_version_of_a_clock_ahead(self) -> Pole:
+        """At 21:17:40 the same slot of 21:20 comes in a version dated 21:21."""
+        pole = pole_with(slot("21:20"), sound_length_s=60.0)
+        pole.run(260.0)
+        ahead_s = pole.wall_s + 200
+        order = set_schedule(2, slot("21:20"), slot("22:00", "more"))
+        pole.hear(jws(order, CLERK, jti="version-two-of-it", iat=ahead_s, exp=ahead_s + 3_600))
+        pole.run(1.0)
+        assert pole.outcome("version-two-of-it").outcome == "accepted"
+        return pole
+
+    def test_a_new_version_of_a_clock_that_is_ahead_swallows_no_slot(self) -> None:
+        pole = self.new_version_of_a_clock_ahead()
+        pole.run(3_600.0)
+        assert told(pole) == [("news.20260921", "played", None), ("more.20260921", "played", None)]
+
+    @pytest.mark.parametrize("off_s", [5.0, 140.0, 200.0])
+    def test_nor_does_it_over_a_restart(self, off_s: float) -> None:
+        pole = self.new_version_of_a_clock_ahead()
+        again = pole.after_power_cut(off_s, wall_s=pole.world_s + off_s, synchronised=True)
+        again.run(3_600.0)
+        assert [each[0] for each in told(again)] == ["news.20260921", "more.20260921"]
 
     def test_two_authorities_with_one_name_have_two_records(self) -> None:
         pole = pole_with(slot("21:20"))
@@ -400,6 +424,16 @@ class TestPolicy:
         pole.run(DAY)
         assert told(pole) == [("news.20260922", "missed", Reason.POLICY_QUIET_HOURS)]
         assert pole.relay() == []
+
+    def test_slots_one_after_the_other_are_one_session(self) -> None:
+        """The third is asked about ten seconds before the second ends: its session is not forgotten meanwhile."""
+        slots = [
+            slot(at, name, sources=[VOV], max_duration_s=most_s)
+            for at, name, most_s in (("05:00", "a", 115), ("05:02", "b", 1_675), ("05:30", "c", 300))
+        ]
+        pole = pole_with(*slots, sound_length_s=4_000.0, rules=Rules(max_sessions_per_day=1))
+        pole.run(DAY)
+        assert [each[1] for each in told(pole)] == ["played"] * 3
 
     def test_the_policy_of_another_authority_holds_as_well(self) -> None:
         pole = pole_with(slot("05:00"), slot("06:00", "second"))
