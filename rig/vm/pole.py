@@ -224,7 +224,9 @@ class Pole:
         """Look at the levels 5,000 times a second until the block ends; what was seen is filled in then, by line."""
         seen: dict[int, list[Level]] = {}
         watch = "/usr/local/lib/relay-board/watch 200"
-        self.guest.run(f"systemd-run --quiet --unit=stare --property=StandardOutput=truncate:{STARED} {watch}")
+        self.guest.run(
+            f"systemd-run --quiet --collect --unit=stare --property=StandardOutput=truncate:{STARED} {watch}"
+        )
         self.wait(lambda: len(self._stared()) >= len(REST), what="the first look")
         yield seen
         self.guest.run("systemctl stop stare")
@@ -239,7 +241,7 @@ class Pole:
     def listened_to(self) -> Iterator[Recording]:
         """Record the card's other end until the block ends."""
         record = f"arecord --quiet --device=hw:Loopback,1,0 --format=S16_LE --rate={RATE_HZ} --channels=1 {EARS}"
-        self.guest.run(f"rm -f {EARS} && systemd-run --quiet --unit=ears --nice=-15 {record}")
+        self.guest.run(f"rm -f {EARS} && systemd-run --quiet --collect --unit=ears --nice=-15 {record}")
         self.wait(lambda: int(self.guest.run(f"stat -c %s {EARS} || echo 0")) > RATE_HZ, what="half a second heard")
         recording = Recording()
         yield recording

@@ -6,11 +6,13 @@ from agent.messages.commands import Play, Stop
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
 from rig.ear import Ear
+from rig.heard import rms_dbfs
 from rig.village import Station
 from rig.vm.guest import LONG_AGO, PATIENCE_S, Guest
 from rig.vm.pole import REST, Pole
 
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
+QUIET_DBFS = -60.0
 TONE_S = 3_600
 """Longer than any boot."""
 
@@ -37,8 +39,10 @@ def test_what_a_power_cut_interrupts_goes_on_once_the_time_is_known_and_is_recor
             assert [each.level for each in pole.levels(gpio)] == [rest]
         guest.run(f"date --set=@{time.time():.0f}")
         pole.synchronise()
-        pole.wait_for_line("item tone: sounding")
         pole.wait(lambda: pole.relays_closed, what="relays closed")
+        with pole.listened_to() as recording:
+            pass
+        assert rms_dbfs(recording.samples) > QUIET_DBFS
         stop = station.sign(Stop(reason="heard enough", item="tone"))
         station.send(signed)  # what has been obeyed is no news
         station.send(stop)
