@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from agent.core import connection as conn
 from agent.core.connection import Connection
 from agent.messages import events as ev
+from agent.messages.codec import decode
+from agent.messages.condition import Condition
 from agent.messages.effects import Answer, Connect
 from agent.messages.events import Disconnected, LinkFault
 from agent.messages.reports import Alarm
@@ -90,7 +92,8 @@ def test_the_node_says_it_as_soon_as_anybody_hears_it(fault: LinkFault) -> None:
     pole.tell(Disconnected(pole.state.connection.number, "as it was said", fault))
     pole.tell(ev.Asked(1, "status"))
     (answer,) = (effect for _, effect in pole.of(Answer) if isinstance(effect, Answer))
-    assert b"link: down, connection 1: as it was said\n" in answer.text
+    told = decode(answer.text, Condition)
+    assert (told.link_up, told.link, told.link_cause) == (False, 1, "as it was said")
     assert alarms_of(pole) == []
     pole.run(60.0)
     pole.tell(ev.Connected(pole.state.connection.number, "broker"))
