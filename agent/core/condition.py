@@ -10,7 +10,7 @@ from agent.core.documents import seen
 from agent.core.heartbeat import clock_seen, key_ends
 from agent.core.items import Item
 from agent.core.policy import why_not
-from agent.core.stages import Attempt, Stage
+from agent.core.stages import Stage
 from agent.core.state import Turn, disk_fault
 from agent.messages.codec import encode
 from agent.messages.condition import Condition, Piece, Silence
@@ -92,14 +92,16 @@ def _silence(turn: Turn) -> Iterator[Silence]:
         yield Silence.CARD
     if any(amplifier.mode is Mode.FAULT for amplifier in state.amplifiers.values()):
         yield Silence.AMPLIFIER
-    yield _what_is_next(turn, next(prog.attempts(state.programme), None))
+    if not (state.card_fault and prog.items(state.programme)):  # then what waits, waits for the card
+        yield _what_is_next(turn)
 
 
-def _what_is_next(turn: Turn, first: Attempt | None) -> Silence:
-    if first is not None:
-        later = first.item.start_s is not None and first.item.start_s > turn.wall_s
-        return Silence.NOT_YET if later else Silence.PREPARING
-    return Silence.NOT_YET if prog.items(turn.state.programme) else Silence.NOTHING_ORDERED
+def _what_is_next(turn: Turn) -> Silence:
+    programme, now_s = turn.state.programme, turn.wall_s
+    starts = (attempt.item.start_s for attempt in prog.attempts(programme))
+    if any(start_s is None or start_s <= now_s for start_s in starts):
+        return Silence.PREPARING
+    return Silence.NOT_YET if prog.items(programme) else Silence.NOTHING_ORDERED
 
 
 def _forbidden(turn: Turn) -> dict[str, str]:

@@ -73,10 +73,11 @@ def test_a_card_and_a_relay_that_fail_are_said() -> None:
     pole.run(0.5)
     pole.tell(ev.CardFailed("no such card"))
     found = condition(pole)
-    assert (found.silence, found.card_fault) == ((Silence.CARD, Silence.NOT_YET), "no such card")
+    assert (found.silence, found.card_fault) == ((Silence.CARD,), "no such card")
     pole.fail_the_relay()
     found = condition(pole)
-    assert (Silence.AMPLIFIER in found.silence, found.amplifiers) == (True, {"main": "fault"})
+    assert Silence.AMPLIFIER in found.silence
+    assert found.amplifiers == {"main": "fault"}
 
 
 def test_an_emergency_sounds_muted_or_not_and_needs_no_explanation() -> None:

@@ -61,7 +61,7 @@ def test_a_running_node_is_well_and_stays_connected(station: Station, sound: Dae
     assert said["http://127.0.0.1:*"] == ("ok", "stands for many addresses, none of which is tried")
     assert said["sound card"] == ("ok", "the running agent opens it when it is to sound")
     assert said["relays"] == ("ok", "held by the running agent")
-    assert said["clock"] == ("ok", "known: kernel")
+    assert said["clock"] == ("ok", "known: configuration")
     assert said["disk"][0] == "ok"
 
 
