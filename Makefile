@@ -53,7 +53,7 @@ soak-relay: # one relay for so many seconds
 	@scripts/setup test
 	$(PYTHON) -m rig.soak relay --seconds $(or $(RELAY_S),7200)
 
-vm-test: ## the service on an emulated Debian machine: kernel's GPIO, ALSA, watchdog, no clock; as root (docs/virtual-machine.md)
+vm-test: deb ## the service on an emulated Debian machine: kernel's GPIO, ALSA, watchdog, no clock; as root (docs/virtual-machine.md)
 	@scripts/setup vm
 	$(PYTHON) -m pytest -o timeout=1800 -rA --durations=0 $(or $(ARGS),tests/vm)
 

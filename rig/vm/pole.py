@@ -1,4 +1,4 @@
-"""The agent in the virtual machine, installed and run as on a Pi: /opt/loa, its own user, its systemd unit.
+"""The agent in the virtual machine, installed and run as on a Pi: its package, its own user, its systemd unit.
 
 Two relays: GPIO17 pulls in at high level, GPIO27 at low level; both belong to every item. Their levels are told by the
 simulated chip (`relay-watch` in the guest), and what was written to them by the kernel's own trace. The sound card is
@@ -7,14 +7,10 @@ snd-aloop: what the agent plays into one end is recorded at the other.
 
 import io
 import json
-import subprocess
-import sys
-import tempfile
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -67,22 +63,10 @@ class Recording:
 
 
 def install(guest: Guest, station: Station) -> None:
-    """Program, user, configuration and unit, as `scripts/install` leaves them; starts with the machine from now on."""
-    with tempfile.TemporaryDirectory(prefix="loa-wheel-") as folder:
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(CHECKOUT)]
-        subprocess.run(pip, check=True, timeout=300)
-        (wheel,) = Path(folder).glob("loa-*.whl")
-        guest.put(f"/root/{wheel.name}", wheel.read_bytes())
-    guest.run(f"/opt/loa/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall /root/{wheel.name}")
-    for name, place in (
-        ("loa-agent.sysusers.conf", "/usr/lib/sysusers.d/loa-agent.conf"),
-        ("loa-agent.udev.rules", "/usr/lib/udev/rules.d/60-loa-agent.rules"),
-        ("60-loa-watchdog.conf", "/usr/lib/systemd/system.conf.d/60-loa-watchdog.conf"),
-        ("loa-agent.service", f"/etc/systemd/system/{UNIT}"),
-    ):
-        guest.put(place, (CHECKOUT / "systemd" / name).read_bytes())
-    guest.run("systemd-sysusers loa-agent.conf && install -d -m 750 -o root -g loa /etc/loa")
-    guest.run("udevadm control --reload && udevadm trigger --subsystem-match=gpio --settle")
+    """The Debian package as `make deb` left it, and a configuration; starts with the machine from now on."""
+    (package,) = (CHECKOUT / "build").glob("loa-agent_*.deb")
+    guest.put("/root/loa-agent.deb", package.read_bytes())
+    guest.run("DEBIAN_FRONTEND=noninteractive dpkg --install /root/loa-agent.deb")
     identity = station.authority.client(NAME)
     for path, name in (
         (station.authority.ca, "ca.pem"),
@@ -92,7 +76,6 @@ def install(guest: Guest, station: Station) -> None:
         guest.put(f"/etc/loa/{name}", path.read_bytes(), mode="600", owner="loa:loa")
     guest.put("/etc/loa/trust.yaml", json.dumps(station.trust_document()).encode(), mode="640", owner="root:loa")
     guest.put("/etc/loa/node.yaml", yaml.safe_dump(_config(station)).encode(), mode="640", owner="root:loa")
-    guest.run(f"systemctl daemon-reload && systemctl --quiet enable {UNIT}")
 
 
 def _config(station: Station) -> dict[str, Any]:
@@ -154,7 +137,7 @@ class Pole:
 
     def status(self) -> str:
         """What `loa-agent status` answers."""
-        return self.guest.run("/opt/loa/bin/loa-agent status")
+        return self.guest.run("loa-agent status")
 
     def journal(self) -> list[Line]:
         """What the agent, and systemd of it, have said since the machine booted."""

@@ -47,7 +47,8 @@ def test_what_a_power_cut_interrupts_goes_on_once_the_time_is_known_and_is_recor
         station.send(signed)  # what has been obeyed is no news
         station.send(stop)
         assert ear.outcome(stop.jti, PATIENCE_S)["outcome"] == "accepted"
-        assert ear.record("tone", PATIENCE_S)["result"] == "stopped"
+        record = ear.record("tone", PATIENCE_S)
+        assert record["result"] == "stopped", (record, *pole.journal()[-20:])
         pole.wait(lambda: pole.relays_open, what="relays open")
     assert len([each for each in ear.of("play_record") if each["item"] == "tone"]) == 1
     assert len([each for each in ear.of("command_outcome") if each["jti"] == signed.jti]) == 1
