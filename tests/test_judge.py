@@ -125,6 +125,13 @@ def test_orders_are_judged_again_by_the_document_that_holds(tmp_path: Path) -> N
     assert restored.items[0].verified.may == frozenset()
 
 
+def test_an_order_that_is_not_for_this_node_any_more_is_not_revoked(tmp_path: Path) -> None:
+    memory = remembered(KeepItem("a", order(play(item="a"), OPERATOR), NOW), folder=tmp_path)
+    renamed = replace(HERE, node="hd-04")
+    (item,) = Judge(in_force(ONE, memory), renamed).restored(memory).items
+    assert (item.revoked, item.aside.partition(":")[0], item.verified.may) == ("", "wrong_audience", frozenset())
+
+
 def test_taking_the_next_document_judges_orders_by_it() -> None:
     judge = Judge(TrustStore(ONE, site=SITE), HERE)
     envelope = order(play(), OPERATOR)

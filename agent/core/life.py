@@ -93,6 +93,10 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
     )
     if restored.revoked:
         endings.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
+    elif restored.aside and turn.wall_s > item.not_after:
+        endings.record(turn, item, Outcome("missed", Reason.NOT_AFTER, restored.aside))
+    elif restored.aside:  # a group left, or a slip in node.yaml: as documents do, it waits for this to change back
+        turn.warn(f"item {play.item} does not sound while this lasts: {restored.aside}")
     else:
         resuming.take_up(turn, item, restored.round_at or restored.started_at)
 

@@ -181,7 +181,8 @@ class RestoredItem:
 
     `round` is the sounding that last began, at `round_at` (Unix seconds).
 
-    `revoked` says why its signatures no longer hold (then `verified` only tells what it was), empty if they do.
+    `revoked` says why its signatures no longer hold, `aside` why it is not for this node any more, which may change
+    back; then `verified` only tells what it was. Both are empty where it stands.
     """
 
     verified: VerifiedCommand
@@ -190,6 +191,7 @@ class RestoredItem:
     revoked: str = ""
     round: int = 0
     round_at: float | None = None
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,9 +109,10 @@ class Judge:
                         verified,
                         stored.accepted_at,
                         stored.started_at,
-                        standing.detail,
+                        standing.detail if standing.revoked else "",
                         stored.round,
                         stored.round_at,
+                        "" if standing.revoked else standing.detail,
                     )
                 )
             else:
