@@ -19,11 +19,14 @@ from agent.messages.commands import SetTrust, VerifiedCommand
 from agent.messages.reasons import Reason
 from agent.messages.trust import TrustDocument, fingerprint, names_used
 
-MAX_HELD: Final = 8
-"""Messages held while a document is being stored: the receive maximum, so an honest broker has no more on their way.
+MAX_HELD: Final = 64
+"""Messages held while a document is being stored: as many as the link reads before the first is acknowledged.
 
-As many again of QoS 0, which no receive maximum bounds: who floods with them takes no place from what the broker waits
-to see acknowledged."""
+A broker of MQTT 5 has eight on their way, the receive maximum; one of 3.1.1 knows no bound, and may bring a year's."""
+
+MAX_HELD_QOS_0: Final = 8
+"""Of those that no receive maximum bounds: who floods with them takes no place from what the broker waits to see
+acknowledged, and little memory."""
 
 _MAY_CHANGE: Final = frozenset(
     {
@@ -73,7 +76,7 @@ def on_refused(turn: Turn, event: ev.CommandRefused) -> None:
 
 def _has_room(trust: Trust, delivery: ev.Delivery) -> bool:
     alike = [each for each in trust.held if each.delivery.is_unconfirmed == delivery.is_unconfirmed]
-    return len(alike) < MAX_HELD
+    return len(alike) < (MAX_HELD_QOS_0 if delivery.is_unconfirmed else MAX_HELD)
 
 
 def come_into_force(turn: Turn, document: TrustDocument) -> None:

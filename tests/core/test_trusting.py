@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.core.state import MAX_ACCEPTED
-from agent.core.trusting import MAX_HELD
+from agent.core.trusting import MAX_HELD, MAX_HELD_QOS_0
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.codec import decode
@@ -15,6 +15,7 @@ from agent.messages.memory import Memory, StoredAccepted, StoredItem
 from agent.messages.reasons import Reason
 from agent.messages.reports import CommandOutcome, Status
 from agent.messages.trust import TrustDocument, fingerprint, names_used
+from agent.mqtt.connection import MAX_UNREAD
 from tests.core.pole import Behaviour, Pole, claims_of, make_pole
 from tests.signing import CHAIR, DEFENCE, NOW, OPERATOR, STRANGER, Key, order, play
 from tests.test_set_trust import A, B, change, trust
@@ -72,6 +73,17 @@ def test_three_versions_that_waited_are_taken_in_turn_though_roots_change_betwee
     assert (held, len(pole.state.trust.held), told(pole), len(pole.acknowledged)) == (2, 0, 4, 3)
 
 
+def test_as_many_versions_are_taken_in_turn_as_a_broker_may_bring_at_once() -> None:
+    """One of MQTT 3.1.1 knows no receive maximum: what the link reads must find room."""
+    assert MAX_HELD >= MAX_UNREAD
+    pole = started(Behaviour(commit_s=0.2))
+    for version in range(2, MAX_UNREAD + 2):
+        pole.hear(to(trust(version, OPERATOR, CHAIR)))
+    pole.run(30.0)
+    assert outcomes(pole) == [(f"{JTI}{version}", "accepted", None) for version in range(2, MAX_UNREAD + 2)]
+    assert (told(pole), len(pole.acknowledged), pole.state.trust.held) == (MAX_UNREAD + 1, MAX_UNREAD, ())
+
+
 def test_a_second_document_of_the_same_version_is_stale() -> None:
     pole = started(Behaviour(commit_s=1.0))
     pole.hear(to(trust(2, CHAIR)))
@@ -121,11 +133,11 @@ def test_who_floods_under_qos_0_takes_no_place_from_what_the_broker_waits_for() 
     """The successor is signed by roots to come, and is there while its predecessor is being stored."""
     pole = make_pole(Behaviour(commit_s=1.0), trust(1, OPERATOR, CHAIR)).start().connect()
     pole.hear(change(trust(2, OPERATOR, CHAIR, roots=(B,)), A, B, jti=f"{JTI}2"))
-    for number in range(MAX_HELD + 5):
+    for number in range(MAX_HELD_QOS_0 + 5):
         junk = order(play(), STRANGER, jti=f"of-a-stranger-{number:04}")
         pole.hear(junk, qos=0)
     pole.hear(change(trust(3, CHAIR, roots=(B,)), B, jti=f"{JTI}3"))
-    assert len(pole.state.trust.held) == MAX_HELD + 1
+    assert len(pole.state.trust.held) == MAX_HELD_QOS_0 + 1
     pole.run(5.0)
     assert outcomes(pole) == [(f"{JTI}2", "accepted", None), (f"{JTI}3", "accepted", None)]
     assert told(pole) == 3
