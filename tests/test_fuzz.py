@@ -9,11 +9,11 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from agent.messages.codec import encode
-from agent.messages.commands import VerifiedCommand
+from agent.messages.codec import encode, parse_strictly
+from agent.messages.commands import Heading, VerifiedCommand
 from agent.messages.trust import Roots
 from agent.security import TrustStore
-from agent.verification.authority import _SUPPORTED
+from agent.verification.authority import _SUPPORTED, read_at_once, read_claims, read_command
 from agent.verification.checks import CHECKS, Case, Refusal, examine
 from fuzz import material
 from fuzz.mutation import Bender
@@ -72,6 +72,23 @@ def test_bent_cases_reach_every_check_behind_the_signature(tmp_path: Path) -> No
         found = examine(Case(text, retained=False, trust=CREDULOUS, addressee=HERE, clock=Pole().clock), CHECKS)
         reached.add(found.check if isinstance(found, Refusal) else 0)
     assert reached >= {0, 7, 8, 9, 10, 11, 12}
+
+
+def test_what_is_read_at_once_is_what_the_strict_reading_makes_of_it(tmp_path: Path) -> None:
+    payloads = [data[1:] for data in (*material.CLAIMS, *bent("command", 3_000, tmp_path))]
+    at_once = 0
+    for payload in payloads:
+        found = read_at_once(payload)
+        if found is None:
+            continue
+        at_once += 1
+        strict = read_claims(parse_strictly(payload))
+        command = read_command(strict, len(payload))
+        assert [getattr(found, name) for name in Heading.__struct_fields__] == [
+            getattr(strict, name) for name in Heading.__struct_fields__
+        ]
+        assert found.command == command
+    assert at_once > len(material.CLAIMS), "honest ones all, and some that are bent"
 
 
 def test_a_node_that_believes_every_signature_is_found_out(tmp_path: Path) -> None:

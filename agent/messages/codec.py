@@ -4,6 +4,7 @@ The only module besides its siblings that knows msgspec. Pure; any thread.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -70,6 +71,24 @@ def parse_json(text: bytes) -> object:
     except (ValueError, msgspec.MsgspecError, OverflowError, RecursionError):
         pass  # whatever it is: the strict reading names it
     return parse_strictly(text)
+
+
+def reader_at_once(word: type[T]) -> Callable[[bytes], T | None]:
+    """Reads that word from JSON in one go, where the text is spelt as we would spell the word ourselves, byte for byte.
+
+    Then it has one reading, as in `parse_json`, and is what `convert` would make of it. None of all else: the strict
+    reading says what it is.
+    """
+    decoder = msgspec.json.Decoder(word)
+
+    def read(text: bytes) -> T | None:
+        try:
+            found = decoder.decode(text)
+        except (ValueError, msgspec.MsgspecError, OverflowError, RecursionError):
+            return None
+        return found if _encoder.encode(found) == text else None
+
+    return read
 
 
 def parse_strictly(text: bytes) -> object:

@@ -172,15 +172,26 @@ ROOTS = "roots"
 """Stands among the permissions of what the threshold of today's roots has signed."""
 
 
-class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Protocol section 3, before the command in it is looked at."""
+class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Protocol section 3: who says it, to whom, and when."""
 
     iss: Annotated[str, Meta(min_length=1, max_length=200)]
     aud: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(min_length=1, max_length=200)]
     jti: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
     iat: UnixSeconds
     exp: UnixSeconds
+
+
+class Claims(Heading, frozen=True, forbid_unknown_fields=True):
+    """All six, before the command in them is looked at."""
+
     command: dict[str, object]
+
+
+class SpokenClaims(Heading, frozen=True, forbid_unknown_fields=True):
+    """All six, read at once."""
+
+    command: AnyCommand
 
 
 class VerifiedCommand(msgspec.Struct, frozen=True):

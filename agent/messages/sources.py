@@ -89,5 +89,6 @@ def require_siren_for_emergency(kind: Kind, sources: tuple[Source, ...]) -> None
     """
     if kind is Kind.EMERGENCY:
         return
-    if any(isinstance(source.builtin, Builtin) and source.builtin.name is BuiltinName.SIREN for source in sources):
-        raise ValueError(f"the siren sounds only in an emergency, not in a {kind} item")
+    for source in sources:
+        if isinstance(source.builtin, Builtin) and source.builtin.name is BuiltinName.SIREN:
+            raise ValueError(f"the siren sounds only in an emergency, not in a {kind} item")

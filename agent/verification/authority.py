@@ -4,17 +4,17 @@ Pure; any thread. Reads claims only once their signatures hold. Each rule raises
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
-from agent.messages.codec import WordError, convert
+from agent.messages.codec import WordError, convert, reader_at_once
 from agent.messages.commands import (
     LARGE_COMMANDS,
     NOT_YET_SUPPORTED,
-    ROOTS,
     AnyCommand,
     Claims,
+    Heading,
     Order,
     Play,
     Prefetch,
@@ -24,13 +24,13 @@ from agent.messages.commands import (
     SetMute,
     SetTrust,
     SetVolume,
+    SpokenClaims,
     Stop,
     Time,
 )
 from agent.messages.documents import SetPolicy, SetSchedule
 from agent.messages.reasons import Reason
-from agent.messages.trust import Permission, TrustDocument, TrustedKey
-from agent.messages.words import Kind
+from agent.messages.trust import TrustDocument, TrustedKey
 from agent.verification.envelope import MAX_SMALL_ENVELOPE_BYTES, RefusalError
 
 MAX_AHEAD_S = 300
@@ -71,13 +71,8 @@ class ClockView:
         return self.floor_s if self.trusted_s is None else self.trusted_s
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What the keys of one command allow it, once approvals are met."""
-
-    kids: tuple[str, ...]
-    may: frozenset[str]
-    max_volume_percent: int
+read_at_once: Final = reader_at_once(SpokenClaims)
+"""Claims and command of nearly every honest order, at half the cost of what follows here and in `read_command`."""
 
 
 def read_claims(members: object) -> Claims:
@@ -86,11 +81,18 @@ def read_claims(members: object) -> Claims:
     Raises:
         WordError: `unknown_member`, `missing_member`, `bad_value`.
     """
-    claims = convert(members, Claims)
+    return convert(members, Claims)
+
+
+def check_names(claims: Heading) -> None:
+    """The audience is spelt as audiences are.
+
+    Raises:
+        RefusalError: `bad_value`.
+    """
     for name in claims.aud:
         if not _AUDIENCE.fullmatch(name):
             raise RefusalError(Reason.BAD_VALUE, f"{name!r} is not node:SITE/NODE, group:SITE/GROUP or site:SITE")
-    return claims
 
 
 def read_address(members: object) -> Claims | None:
@@ -108,14 +110,13 @@ def read_address(members: object) -> Claims | None:
         return None
 
 
-def check_audience(claims: Claims, addressee: Addressee) -> None:
+def check_audience(claims: Heading, addressee: Addressee) -> None:
     """One name that means this node suffices; the topic proves nothing."""
     if addressee.names.isdisjoint(claims.aud):
         raise RefusalError(Reason.WRONG_AUDIENCE, f"addressed to {', '.join(claims.aud)[:120]}, not to this node")
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """The keys that count for one command; `rooted` if they are the roots' threshold under `time` or `set_trust`."""
 
     keys: tuple[TrustedKey, ...]
@@ -138,7 +139,9 @@ class Signer(Protocol):
         """Its `valid_until`."""
 
 
-def count_keys(claims: Claims, signers: Collection[Signer], trust: TrustDocument, clock: ClockView | None) -> Counted:
+def count_keys(
+    claims: Claims | SpokenClaims, signers: Collection[Signer], trust: TrustDocument, clock: ClockView | None
+) -> Counted:
     """Of the keys whose signatures are good, those whose windows hold; all of them without a clock (stored items).
 
     A `time` signed by the roots' threshold is always obeyed, since nothing else lowers a floor that was set too high:
@@ -147,16 +150,25 @@ def count_keys(claims: Claims, signers: Collection[Signer], trust: TrustDocument
     """
     if clock is None:
         return Counted(tuple(each.key for each in signers), rooted=False)
-    if claims.command.get("type") == "set_trust":
+    is_trust, is_time = _changes(claims)
+    if is_trust:
         roots = tuple(each.key for each in signers if each.key.kid in trust.roots.kids)
         if roots:
             return Counted(roots, rooted=len(roots) >= trust.roots.threshold)
     dated = [each for each in signers if each.from_s <= claims.iat <= each.until_s]
-    if claims.command.get("type") == "time":
+    if is_time:
         roots = tuple(each.key for each in dated if each.key.kid in trust.roots.kids)
         if len(roots) >= trust.roots.threshold:
             return Counted(roots, rooted=True)
     return Counted(tuple([each.key for each in dated if _is_in_force(each, clock)]), rooted=False)
+
+
+def _changes(claims: Claims | SpokenClaims) -> tuple[bool, bool]:
+    """Whether it says that it changes the trust document, and whether the time."""
+    if isinstance(claims, SpokenClaims):
+        return isinstance(claims.command, SetTrust), isinstance(claims.command, Time)
+    name = claims.command.get("type")
+    return name == "set_trust", name == "time"
 
 
 def _is_in_force(signer: Signer, clock: ClockView) -> bool:
@@ -223,99 +235,7 @@ _SUPPORTED: dict[str, type[AnyCommand]] = {
 }
 
 
-Needed = frozenset[Permission]
-"""All that each counted key must hold; empty where any key will do."""
-
-_PLAY: dict[Kind, Permission] = {
-    Kind.NORMAL: "play.normal",
-    Kind.PRIORITY: "play.priority",
-    Kind.EMERGENCY: "play.emergency",
-}
-
-
-_NEEDS: dict[type[AnyCommand], tuple[Needed, ...]] = {
-    Stop: tuple(frozenset((permission,)) for permission in ("stop", *_PLAY.values())),
-    SetVolume: (frozenset(("volume",)),),
-    SetMute: (frozenset(("volume",)),),
-    Time: (frozenset(("time",)),),
-    ReportNow: (frozenset(),),
-    SelfTest: (frozenset(("restart",)),),
-    Restart: (frozenset(("restart",)),),
-    SetPolicy: (frozenset(("policy",)),),
-    Order: (frozenset(("play.priority",)),),
-    Prefetch: (frozenset(("prefetch",)),),
-}
-
-
-def permissions_for(command: AnyCommand) -> tuple[Needed, ...]:
-    """What each counted key must hold: one of these, the first that is held deciding.
-
-    A `stop` is let through for whoever may order something: they may end their own, and what that is, the core says.
-    """
-    if isinstance(command, Play):
-        return (frozenset((_PLAY[command.kind],)),)
-    if isinstance(command, SetSchedule):
-        return (frozenset(("schedule", *(_PLAY[slot.kind] for slot in command.slots))),)
-    return _NEEDS[type(command)]
-
-
-def grant(command: AnyCommand, iss: str, counted: Counted, trust: TrustDocument, *, stored: bool) -> Grant:
-    """What the counted keys allow, if they allow this command.
-
-    Each key must hold all that is needed, the issuer's among them: a lesser key must not lend its name to a greater.
-    A retired key (`may: []`) signs nothing new, but what it ordered stays (`stored`). A root has no permission either,
-    and is not retired: it may ask for a report.
-
-    Raises:
-        RefusalError: `not_permitted`, `not_enough_signatures`.
-    """
-    if counted.rooted:
-        return _grant_of(counted.keys, trust, frozenset({ROOTS, "time"}))
-    if isinstance(command, SetTrust):
-        raise _lacking_roots(counted, trust)
-    short = ""
-    for needed in permissions_for(command):
-        granting = [key for key in counted.keys if _holds(key, needed, trust.roots.kids, stored=stored)]
-        if iss not in [key.authority for key in granting]:
-            continue
-        asked, name = 1, ""
-        if trust.approvals:
-            asked, name = max(((trust.approvals.get(name, 1), name) for name in needed), default=(1, ""))
-        if len(granting) >= asked:
-            return _grant_of(granting, trust, frozenset())
-        short = f"{name} asks {asked} signatures, {len(granting)} count"
-    if short:
-        raise RefusalError(Reason.NOT_ENOUGH_SIGNATURES, short)
-    raise RefusalError(Reason.NOT_PERMITTED, f"no key of {iss[:80]!r} in force here may order this")
-
-
-def _lacking_roots(counted: Counted, trust: TrustDocument) -> RefusalError:
-    count = sum(key.kid in trust.roots.kids for key in counted.keys)
-    if not count:
-        return RefusalError(Reason.NOT_PERMITTED, "no root of the trust document in force has signed")
-    return RefusalError(Reason.NOT_ENOUGH_SIGNATURES, f"the roots in force ask {trust.roots.threshold}, {count} count")
-
-
-def _holds(key: TrustedKey, needed: Needed, roots: Collection[str], *, stored: bool) -> bool:
-    if key.may:
-        return needed.issubset(key.may)
-    return stored or (not needed and key.kid in roots)
-
-
-def _grant_of(keys: Sequence[TrustedKey], trust: TrustDocument, besides: frozenset[str]) -> Grant:
-    if len(keys) == 1 and not trust.approvals:  # nearly every order: a fifth of what the sets below take
-        return Grant((keys[0].kid,), besides.union(keys[0].may), keys[0].max_volume_percent)
-    held = {permission for key in keys for permission in key.may}
-    asked = trust.approvals
-    unmet = {name for name in asked if name in held and sum(name in key.may for key in keys) < asked[name]}
-    return Grant(
-        kids=tuple(key.kid for key in keys),
-        may=besides | (held - unmet),
-        max_volume_percent=min(key.max_volume_percent for key in keys),
-    )
-
-
-def check_lifetime(claims: Claims, command: AnyCommand) -> None:
+def check_lifetime(claims: Heading, command: AnyCommand) -> None:
     """The dates as they stand: they need no clock. `set_trust` asks no date.
 
     Raises:
@@ -337,7 +257,7 @@ def check_lifetime(claims: Claims, command: AnyCommand) -> None:
         raise RefusalError(Reason.BAD_VALUE, "not_after is more than 7 days after iat")
 
 
-def check_dates(claims: Claims, clock: ClockView) -> None:
+def check_dates(claims: Heading, clock: ClockView) -> None:
     """The dates against the clock; without one, what the floor has passed. The core makes the rest wait for the time.
 
     Raises:

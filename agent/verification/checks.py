@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.messages.codec import WordError, parse_json
-from agent.messages.commands import AnyCommand, Claims, SetTrust, VerifiedCommand
+from agent.messages.commands import AnyCommand, Claims, SetTrust, SpokenClaims, VerifiedCommand
 from agent.messages.reasons import Reason
-from agent.verification import authority, succession
-from agent.verification.authority import Addressee, ClockView, Counted, Grant
+from agent.verification import authority, permission, succession
+from agent.verification.authority import Addressee, ClockView, Counted
 from agent.verification.envelope import (
     COMMAND_TYP,
     MAX_ENVELOPE_BYTES,
+    MAX_SMALL_ENVELOPE_BYTES,
     Envelope,
     Part,
     RefusalError,
@@ -77,12 +78,14 @@ class Case:
     signers: tuple[Anchor, ...] = field(init=False)
     """Those of `signed`, each key once."""
     members: object = None
-    claims: Claims = field(init=False)
+    """The payload as plain objects, unless it was read `at_once`."""
+    at_once: bool = False
+    claims: Claims | SpokenClaims = field(init=False)
     counted: Counted = field(init=False)
     command: AnyCommand = field(init=False)
-    granted: Grant = field(init=False)
+    granted: permission.Grant = field(init=False)
 
-    def count_keys(self, claims: Claims) -> Counted:
+    def count_keys(self, claims: Claims | SpokenClaims) -> Counted:
         """Of the keys with good signatures, those that count for these claims."""
         return authority.count_keys(claims, self.signers, self.trust.document, self.clock)
 
@@ -106,8 +109,11 @@ def _check_headers(case: Case) -> None:
 
 
 def _check_known(case: Case) -> None:
-    pairs = ((case.trust.find(kid), part) for kid, part in zip(case.kids, case.envelope.parts, strict=True))
-    case.signed = [(anchor, part) for anchor, part in pairs if anchor is not None]
+    case.signed = []
+    for kid, part in zip(case.kids, case.envelope.parts, strict=True):
+        anchor = case.trust.find(kid)
+        if anchor is not None:
+            case.signed.append((anchor, part))
     if not case.signed:
         raise RefusalError(Reason.UNKNOWN_KEY, f"no key named {case.kids[0]!r} is trusted here")
 
@@ -116,12 +122,21 @@ def _check_signatures(case: Case) -> None:
     for anchor, part in case.signed:
         if not anchor.has_signed(part):
             raise RefusalError(Reason.BAD_SIGNATURE, f"the signature of {anchor.key.kid!r} does not fit")
-    case.signers = tuple({anchor.key.public: anchor for anchor, _ in case.signed}.values())
+    if len(case.signed) == 1:  # nearly every order
+        case.signers = (case.signed[0][0],)
+    else:
+        case.signers = tuple({anchor.key.public: anchor for anchor, _ in case.signed}.values())
 
 
 def _check_claims(case: Case) -> None:
-    case.members = parse_json(case.envelope.payload)
-    case.claims = authority.read_claims(case.members)
+    payload = case.envelope.payload
+    spoken = authority.read_at_once(payload) if len(case.text) <= MAX_SMALL_ENVELOPE_BYTES else None
+    if spoken is None:
+        case.members = parse_json(payload)
+        case.claims = authority.read_claims(case.members)
+    else:
+        case.claims, case.at_once = spoken, True
+    authority.check_names(case.claims)
 
 
 def _check_audience(case: Case) -> None:
@@ -134,11 +149,14 @@ def _check_issuer(case: Case) -> None:
 
 
 def _check_command(case: Case) -> None:
-    case.command = authority.read_command(case.claims, len(case.text))
+    if isinstance(case.claims, SpokenClaims):
+        case.command = case.claims.command
+    else:
+        case.command = authority.read_command(case.claims, len(case.text))
 
 
 def _check_permission(case: Case) -> None:
-    case.granted = authority.grant(
+    case.granted = permission.grant(
         case.command, case.claims.iss, case.counted, case.trust.document, stored=case.clock is None
     )
 
@@ -216,6 +234,8 @@ def examine(
 
 
 def _refusal(case: Case, check: Check, error: WordError) -> Refusal:
+    if case.at_once:
+        case.members = parse_json(case.envelope.payload)  # to say whose it was
     forged = error.reason is Reason.BAD_SIGNATURE  # also where another key's signature was good
     iss, jti = ("", "") if forged else _sender(case) or ("", "")
     detail = "".join(character if character.isprintable() else "?" for character in error.detail)

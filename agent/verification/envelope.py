@@ -5,8 +5,8 @@ which key is said to have signed which bytes. Every field has one spelling, so t
 """
 
 import binascii
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from agent.messages.codec import WordError, decode_base64, parse_json
 from agent.messages.reasons import Reason
@@ -26,9 +26,10 @@ MAX_SIGNATURES = 8
 """Most signatures of one envelope: more than a commune has officers, few enough to verify in one turn."""
 MAX_HEADER_CHARACTERS = 512
 """Longest protected header: the three members need 160."""
+MAX_HEADERS_KNOWN = 64
+"""Headers whose reading is remembered: a commune has few keys, and each spells its own the same way every time."""
 MAX_KID_CHARACTERS = 64
 
-_COMPACT_PIECES = 3
 _URL_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _STANDARD_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = ord("!")
@@ -43,8 +44,7 @@ class RefusalError(WordError):
     """A refusal by one of the numbered checks: the reason code, and one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One signature and its protected header: decoded, and the signing input as spelt on the wire."""
 
     header: bytes
@@ -52,8 +52,7 @@ class Part:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A JWS taken apart: its payload, and one part for each signature. Nothing of it is proven."""
 
     payload: bytes
@@ -68,11 +67,12 @@ def read_envelope(text: bytes) -> Envelope:
     """
     if text.startswith(b"{"):
         return _read_general(text)
-    pieces = text.split(b".", 3)
-    if len(pieces) != _COMPACT_PIECES:
+    first, last = text.find(b"."), text.rfind(b".")
+    payload = text[first + 1 : last]
+    if first == last or b"." in payload:
         raise RefusalError(Reason.BAD_ENVELOPE, "an envelope is header.payload.signature, or General JSON")
-    protected, payload, signature = pieces
-    return Envelope(payload=decode_base64url(payload), parts=(_read_part(protected, payload, signature),))
+    part = Part(_decode_header(text[:first]), text[:last], decode_base64url(text[last + 1 :]))
+    return Envelope(decode_base64url(payload), (part,))
 
 
 def _read_general(text: bytes) -> Envelope:
@@ -84,7 +84,7 @@ def _read_general(text: bytes) -> Envelope:
     return Envelope(
         payload=decode_base64url(payload),
         parts=tuple(
-            _read_part(_ascii(part["protected"]), payload, _ascii(part["signature"]))
+            _part(_ascii(part["protected"]), payload, _ascii(part["signature"]))
             for part in (_exactly(signature, "protected", "signature") for signature in signatures)
         ),
     )
@@ -97,14 +97,15 @@ def _parse_general(text: bytes) -> object:
         raise RefusalError(Reason.BAD_ENVELOPE, error.detail) from None
 
 
-def _read_part(protected: bytes, payload: bytes, signature: bytes) -> Part:
+def _part(protected: bytes, payload: bytes, signature: bytes) -> Part:
+    return Part(_decode_header(protected), protected + b"." + payload, decode_base64url(signature))
+
+
+@lru_cache(MAX_HEADERS_KNOWN)
+def _decode_header(protected: bytes) -> bytes:
     if len(protected) > MAX_HEADER_CHARACTERS:
         raise RefusalError(Reason.BAD_HEADER, f"protected header is longer than {MAX_HEADER_CHARACTERS} characters")
-    return Part(
-        header=decode_base64url(protected),
-        signing_input=protected + b"." + payload,
-        signature=decode_base64url(signature),
-    )
+    return decode_base64url(protected)
 
 
 def _exactly(value: object, *names: str) -> dict[str, object]:
@@ -138,7 +139,7 @@ def encode_base64url(octets: bytes) -> bytes:
     return binascii.b2a_base64(octets, newline=False).rstrip(b"=").translate(bytes.maketrans(b"+/", b"-_"))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(MAX_HEADERS_KNOWN)
 def read_header(text: bytes, typ: str) -> str:
     """The `kid` of a protected header that is exactly `alg`, `kid` and `typ`, with the values this protocol has.
 

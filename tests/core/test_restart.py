@@ -9,7 +9,7 @@ from agent.messages.commands import Restart, SelfTest
 from agent.messages.reasons import Reason
 from agent.messages.reports import Status
 from agent.messages.words import Kind
-from agent.verification.authority import permissions_for
+from agent.verification.permission import permissions_for
 from tests.core.pole import CHIME, Behaviour, Pole, make_pole, play, stop
 
 

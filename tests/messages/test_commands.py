@@ -22,6 +22,7 @@ from agent.messages.commands import (
 )
 from agent.messages.reasons import Reason
 from agent.messages.sources import MAX_FILE_BYTES, Builtin, File, Relay, Source, Speech
+from agent.messages.words import require_plain_text
 from tests.signing import changed, play
 
 Members = dict[str, object]
@@ -38,6 +39,24 @@ def refuses(expected: Reason = Reason.BAD_VALUE, /, **changes: object) -> None:
     with pytest.raises(WordError) as refused:
         takes(**changes)
     assert refused.value.reason is expected, refused.value.detail
+
+
+@pytest.mark.parametrize("before", ["", "x" * 150, "ế" * 150], ids=["short", "long", "long and Vietnamese"])
+def test_a_text_is_plain_whatever_its_length_if_no_character_is_a_control_or_uncomposed(before: str) -> None:
+    """Each character of the first plane, asked of Unicode's own tables."""
+    wrong = []
+    for number in (*range(0xD800), *range(0xE000, 0x10000)):
+        letter = chr(number)
+        plain = unicodedata.category(letter) != "Cc" and unicodedata.is_normalized("NFC", before + letter)
+        try:
+            require_plain_text("text", before + letter)
+        except ValueError:
+            found = False
+        else:
+            found = True
+        if found is not plain:
+            wrong.append(number)
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
