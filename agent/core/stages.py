@@ -132,6 +132,12 @@ def fetch_wait_s(attempt: Attempt) -> float:
             return float("inf")
 
 
+def at_gain(attempt: Attempt, gain_percent: int) -> Attempt:
+    """It sounds at this gain."""
+    item = replace(attempt.item, loudest_percent=max(attempt.item.loudest_percent, gain_percent))
+    return replace(attempt, item=item, gain_percent=gain_percent)
+
+
 def is_slow(attempt: Attempt, at_s: float) -> bool:
     """Whether its source has been awaited for so long that nobody else waits for it any more."""
     return attempt.stage is Stage.FETCHING and at_s >= attempt.since_s + FETCH_PATIENCE_S

@@ -89,5 +89,5 @@ def sound(turn: Turn) -> None:
     until_s = windows.closes_s(turn, item)
     turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s, until_s))
     sounding = stages.at_stage(attempt, Stage.SOUNDING, turn.now.mono_s)
-    set_attempt(turn, replace(sounding, gain_percent=gain, until_s=until_s, watch=None))
+    set_attempt(turn, replace(stages.at_gain(sounding, gain), until_s=until_s, watch=None))
     replacing.take_place(turn, item)

@@ -10,6 +10,7 @@ import json
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from agent.core import node
 from agent.core import programme as prog
@@ -45,6 +46,9 @@ TIMEOUT_S = 120.0
 
 BOOTED_S = 20.0
 """Boot time when the agent starts after a power cut."""
+
+
+E = TypeVar("E", bound=ev.SoundAdvanced | ev.SoundEnded | ev.SoundHeld)
 
 
 @dataclass
@@ -99,6 +103,7 @@ class _Sounding:
     end: ev.End
     late_s: float
     lane_s: float
+    loudest_percent: int
     all_sounded: bool = False
 
     def used(self, heard_s: float) -> int:
@@ -349,6 +354,8 @@ class Pole:
             self._cancel(event.token)
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
+        if isinstance(event, ev.SoundAdvanced | ev.SoundEnded | ev.SoundHeld):
+            event = self._as_loud_as_it_was(event)
         if isinstance(event, ev.SoundEnded | ev.SoundHeld):
             if event.token not in self._sounding:
                 return
@@ -413,6 +420,9 @@ class Pole:
                 self._silence(token)
             case do.Hold(token=token):
                 self._hold(token)
+            case do.SetGain(token=token, gain_percent=percent) if token in self._sounding:
+                sounding = self._sounding[token]
+                sounding.loudest_percent = max(sounding.loudest_percent, percent)
             case do.SwitchRelay(zone=zone, on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
                 if self.behaviour.broken.get(zone, 0):
@@ -470,7 +480,7 @@ class Pole:
         late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
         lane_s, rest_s = lane_s + late_s, rest_s - late_s
         length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
-        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s)
+        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s, effect.gain_percent)
         if length_s > 0:
             self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
@@ -482,6 +492,12 @@ class Pole:
 
     def _loudness(self, heard_s: float) -> Loudness:
         return Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
+
+    def _as_loud_as_it_was(self, event: E) -> E:
+        sounding = self._sounding.get(event.token)
+        if sounding is None or sounding.loudest_percent:
+            return event
+        return replace(event, loudness=replace(event.loudness, rms_dbfs=None, peak_dbfs=None))
 
     def _hear(self, token: int, loudness: Loudness) -> None:
         sounding = self._sounding.pop(token)

@@ -11,7 +11,7 @@ from agent.core.amplifier import AmplifierSettings
 from agent.core.stages import FETCH_PATIENCE_S
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Order, Play, Prefetch, Repeat
+from agent.messages.commands import Order, Play, Prefetch, Repeat, SetMute
 from agent.messages.reasons import Reason
 from agent.messages.rules import Rules, split
 from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
@@ -942,6 +942,28 @@ class TestPrefetch:
         pole.order(Prefetch((FILE,)), may=frozenset({"prefetch"}))
         pole.run(10_000.0)
         assert len(pole.of(do.Prefetch)) == 4
+
+
+@pytest.mark.parametrize(
+    ("muted_from_s", "until_s", "reason"),
+    [(58.0, None, None), (0.0, 58.0, None), (0.0, None, Reason.MUTED), (20.0, 40.0, None)],
+)
+def test_muted_is_what_nobody_could_hear_at_all(
+    muted_from_s: float, until_s: float | None, reason: Reason | None
+) -> None:
+    pole = pole_of(60.0)
+    if muted_from_s == 0.0:
+        pole.order(SetMute(True))
+        pole.run(1.0)
+    pole.order(play("news"))
+    if muted_from_s > 0.0:
+        pole.run(muted_from_s)
+        pole.order(SetMute(True))
+    if until_s is not None:
+        pole.run(until_s - muted_from_s)
+        pole.order(SetMute(False))
+    pole.run(70.0)
+    assert results(pole) == {"news": ("played", reason)}
 
 
 def test_heard_names_what_it_was() -> None:
