@@ -74,8 +74,9 @@ class Desk:
         max_samples: int = FOR_EVER,
         at_s: float | None = None,
         until_s: float | None = None,
+        paced: bool = False,
     ) -> None:
-        self.playout.sound(token, 100, max_samples, at_s, until_s)
+        self.playout.sound(token, 100, max_samples, at_s, until_s, paced=paced)
 
     def heard(self, since: int = 0) -> Samples:
         return np.frombuffer(bytes(self.pcm.sounded[2 * since :]), "<i2")
@@ -329,6 +330,32 @@ def test_an_item_without_an_instant_is_never_corrected() -> None:
     lane.end()
     desk.run(2.0)
     assert np.array_equal(desk.loud(), np.tile(samples_of(pcm), 90))
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+@pytest.mark.parametrize("held", [False, True])
+def test_what_is_paced_keeps_to_the_clock_from_its_first_sample_on(ppm: float, held: bool) -> None:
+    """What an emergency has interrupted has no common instant any more, and half an hour before it."""
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    desk.run(70.0)  # the rate of the card is known
+    lane = desk.lane(noise(2 * RATE_HZ), ended=False)
+    if held:
+        desk.sound()
+        desk.run(1.0)
+        desk.playout.hold(1)
+        desk.run(1.0)
+        desk.told()
+    seconds, more = 150, noise(RATE_HZ // 2)
+    desk.sound(max_samples=seconds * RATE_HZ, paced=True)
+    while not any(isinstance(event, SoundEnded) for event in desk.events):
+        desk.run(0.4)
+        if lane.available() < 3 * RATE_HZ:
+            lane.push(more)
+    started, ended = (event for event in desk.told() if isinstance(event, SoundStarted | SoundEnded))
+    assert isinstance(started, SoundStarted)
+    assert isinstance(ended, SoundEnded)
+    assert ended.used == seconds * RATE_HZ
+    assert desk.pcm.time_of(_after_last(desk)) - started.at_mono_s == pytest.approx(seconds, abs=0.002)
 
 
 # Hold ----------------------------------------------------------------------------------------------------------------

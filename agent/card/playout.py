@@ -77,6 +77,8 @@ class Playout:
         max_samples: int,
         at_mono_s: float | None = None,
         until_mono_s: float | None = None,
+        *,
+        paced: bool = False,
     ) -> None:
         """Let this lane sound next, in place of what sounds."""
         lane = self._lanes.get(token)
@@ -92,6 +94,7 @@ class Playout:
             max_samples=max_samples,
             at_mono_s=at_mono_s,
             until_mono_s=until_mono_s,
+            paced=paced,
             resumed=held is not None,
             rest=held.rest if held else b"",
         )
@@ -235,6 +238,7 @@ class Playout:
             if near:
                 writer.put(bytes(min(wait, PERIOD_SAMPLES) * BYTES_A_SAMPLE))
             elif item and not wait and self._has_something(writer, item, low=low):
+                item.set_pace(writer.sounds_at_s)
                 writer.put(item.take(writer.written, self._correction(writer, item)))
                 self._tell_flow(writer, item)
             elif low:

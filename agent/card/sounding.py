@@ -73,6 +73,7 @@ class Sounding:
         max_samples: how many of the lane it may use, those left out included.
         at_mono_s: the instant of the first of them; None to begin at once.
         until_mono_s: the instant of the last that may sound; None if there is none.
+        paced: its first sample, whenever that sounds, gives the instant.
         resumed: it goes on after having been held, faded in.
         rest: what the card had of it when it was held: comes first.
     """
@@ -85,6 +86,7 @@ class Sounding:
         max_samples: int,
         at_mono_s: float | None = None,
         until_mono_s: float | None = None,
+        paced: bool = False,
         resumed: bool = False,
         rest: bytes = b"",
     ) -> None:
@@ -92,6 +94,7 @@ class Sounding:
         self.lane = lane
         self.at_mono_s = at_mono_s
         self.until_mono_s = until_mono_s
+        self._paced = paced
         self.used = 0
         """Samples of the lane that were taken or left out."""
         self.started = False
@@ -112,6 +115,11 @@ class Sounding:
         self._sounded = 0
         self._squares = 0.0
         self._peak = 0
+
+    def set_pace(self, sounds_at_s: float) -> None:
+        """The next sample sounds at this instant: if it is the first, the others follow by the clock."""
+        if self._paced and self.at_mono_s is None:
+            self.at_mono_s = sounds_at_s
 
     def set_gain(self, gain_percent: int) -> None:
         """From the next sample on, over 10 ms."""

@@ -796,6 +796,18 @@ class TestCommonStart:
         assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
         assert 0.0 < drill.at_s - (news.at_s + news.until_s) < 0.4
 
+    @pytest.mark.parametrize("common", [False, True])
+    def test_what_goes_on_after_an_emergency_keeps_to_the_clock_where_others_sound_the_same(self, common: bool) -> None:
+        pole = pole_of(60.0)
+        order = play("news")
+        pole.order(altered(order, start_at=pole.wall_s + 12) if common else order)
+        pole.run(30.0)
+        pole.order(emergency("flood", SIREN, max_duration_s=5))
+        pole.run(100.0)
+        sounds = [each for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)]
+        assert [each.at_mono_s is not None for each in sounds] == [common, False, False]
+        assert [each.paced for each in sounds] == [False, False, common]
+
     def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
         pole = pole_of(30.0)
         pole.order(altered(play("news"), start_at=pole.wall_s + 60))

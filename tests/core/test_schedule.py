@@ -317,6 +317,18 @@ class TestEnds:
         pole.run(5.0)
         assert told(pole) == [("news.20260921", "stopped", Reason.SUPERSEDED)]
 
+    def test_after_a_crash_it_goes_on_where_it_was_though_its_schedule_is_another_version_by_then(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=300.0)
+        pole.run(450.0)
+        hear(pole, set_schedule(2, slot("21:20"), slot("22:00", "more")), CLERK, jti="version-two-of-it")
+        pole.run(10.0)
+        again = pole.after_crash()
+        again.run(600.0)
+        assert again.heard[0].from_s > 50.0
+        [record] = again.records
+        assert (record.result, record.jti.startswith("version-two")) == ("played", True)
+        assert record.played_s > 295.0, "what sounded before is counted"
+
     def test_a_new_version_that_still_has_it_lets_it_sound(self) -> None:
         pole = pole_with(slot("21:20"))
         pole.run(450.0)
@@ -324,6 +336,14 @@ class TestEnds:
         pole.run(1_000.0)
         assert told(pole) == [("news.20260921", "played", None)]
         assert len(pole.heard) == 1
+
+    def test_a_slot_is_as_loud_as_its_key_may_be_today(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        pole.hear(change(trust(2, replace(CLERK, max_volume_percent=15), DISTRICT), A))
+        pole.run(1.0)
+        gains = [each.gain_percent for _, each in pole.of(do.SetGain) if isinstance(each, do.SetGain)]
+        assert gains == [15]
 
     def test_a_removed_key_takes_its_schedule_with_it(self) -> None:
         pole = pole_with(slot("21:20"))
