@@ -109,7 +109,8 @@ class Sounding:
         self._gain = 0.0 if resumed else self._gain_wanted
         self._left = max_samples
         self._at_limit = End.LIMIT
-        self._parting = False
+        self.parting = False
+        """Its next 10 ms are a fade, and the last."""
         self._end: int | None = None
         self._in_card: deque[_Block] = deque()
         self._sounded = 0
@@ -140,7 +141,7 @@ class Sounding:
         """Why no more of it is taken, once that is so."""
         if not self.rest and self.lane.exhausted() and not self.lane.gone:
             return End.COMPLETE  # be the last of it a fade
-        cut = self._parting or self.lane.gone or self._left > 0
+        cut = self.parting or self.lane.gone or self._left > 0
         return End.CUT if cut else self._at_limit
 
     def allow(self, samples: int) -> None:
@@ -170,7 +171,7 @@ class Sounding:
             position: of the first of them.
             correct: adds or takes away a sample, for the card's drift.
         """
-        cut = self._parting or not (self.lane.ended and self.available() <= self._left)
+        cut = self.parting or not (self.lane.ended and self.available() <= self._left)
         # Where the item is cut, the last period is a whole one, so that the fade has its 10 ms.
         last = self._left <= PERIOD_SAMPLES
         raw = self._next(self._left if last else min(PERIOD_SAMPLES, max(self._left - PERIOD_SAMPLES, 1)))
@@ -234,7 +235,7 @@ class Sounding:
 
     def part(self) -> None:
         """Fade out over the next 10 ms, or over what there is of them, and give no more."""
-        self._parting = True
+        self.parting = True
         self._left = min(self._left, PERIOD_SAMPLES, self.available())
 
     def has_left(self, position: int) -> bool:

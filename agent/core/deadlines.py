@@ -1,6 +1,6 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
-from agent.core import card, prefetching, stages, turns, windows
+from agent.core import air, card, prefetching, stages, turns, windows
 from agent.core import items as its
 from agent.core import programme as prog
 from agent.core.items import Item
@@ -34,6 +34,8 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
         instants.append(attempt.since_s + stages.FETCH_PATIENCE_S)
     if start_s is not None and attempt.stage is Stage.FETCHED:
         instants.append(start_s - turns.DECODE_AHEAD_S)
+    if attempt.ends_s is not None:
+        instants.append(attempt.ends_s - air.ON_ITS_HEELS_S)
     if attempt.watch is not None:
         instants.append(_mono(turn, attempt.watch.change_s))
         instants.append(_mono(turn, attempt.watch.cut[0] if attempt.watch.cut else None))

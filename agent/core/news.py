@@ -115,6 +115,13 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
         end_source(turn, attempt, attempt.broken)
 
 
+def on_ending(turn: Turn, event: ev.SoundEnding) -> None:
+    """The rest of it is in the card: what follows on its heels may be given to the card as well."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is not None and attempt.stage is Stage.SOUNDING:
+        set_attempt(turn, replace(attempt, ends_s=event.at_mono_s))
+
+
 def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     """The last sample has left the card."""
     attempt = attempt_of(turn, event.token)

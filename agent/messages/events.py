@@ -334,6 +334,14 @@ class SoundAdvanced:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundEnding:
+    """All of it is in the card, and its last sample leaves at about `at_mono_s`: another may be told to follow it."""
+
+    token: int
+    at_mono_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SoundStarved:
     """The lane is empty and not at its end: the village hears silence since `at_mono_s`."""
 
@@ -475,6 +483,7 @@ Event = (
     | CardFailed
     | SoundStarted
     | SoundAdvanced
+    | SoundEnding
     | SoundStarved
     | SoundFlowed
     | SoundEnded

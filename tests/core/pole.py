@@ -469,12 +469,10 @@ class Pole:
     def _sound(self, effect: do.Sound) -> None:
         """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
         behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
-        for other in list(self._sounding):
-            assert other == token or self._sounding[other].at_s + self._sounding[other].length_s <= self.mono_s + 0.1, (
-                "two items sound at once"
-            )
         begun_s = self.mono_s + behave.card_lead_s
         at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
+        others = [each.at_s + each.length_s for other, each in self._sounding.items() if other != token]
+        assert max(others, default=0.0) <= max(at_s, self.mono_s + 0.1), "two items sound at once"
         lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
         late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
@@ -487,6 +485,8 @@ class Pole:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
                 advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second))
                 self.later(at_s - self.mono_s + second, advanced)
+            told_s = max(0.0, length_s - CARD_HOLDS_S)
+            self.later(at_s - self.mono_s + told_s, ev.SoundEnding(token, at_s + length_s))
             ended = ev.SoundEnded(token, end, self._loudness(length_s), sounding.used(length_s))
             self.later(at_s - self.mono_s + length_s + behave.told_s, ended)
 
@@ -547,6 +547,9 @@ class Pole:
             self.later(self.behaviour.silence_s, held)
 
 
+CARD_HOLDS_S = 0.6
+"""So long before its last sample has left an item is all in the card."""
+
 FADE_S = 0.01
 """Two ends that are nearer than this are one."""
 
@@ -561,7 +564,9 @@ def how_it_ends(effect: do.Sound, at_s: float, late_s: float, rest_s: float) -> 
 
 
 def _ends(event: ev.Event, token: int) -> bool:
-    return isinstance(event, ev.SoundEnded | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
+    return (
+        isinstance(event, ev.SoundEnded | ev.SoundEnding | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
+    )
 
 
 def make_pole(
