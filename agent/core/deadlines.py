@@ -14,7 +14,7 @@ def of_programme(state: State, now: Now) -> list[float | None]:
     """Monotonic instants; those of conditions that something else keeps waiting lie in the future or are left out."""
     turn = Turn(state, now)
     instants: list[float | None] = [stages.limit_s(each) for each in prog.attempts(state.programme)]
-    instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
+    instants += prefetching.deadlines(state)
     later: list[float | None] = [*card.deadlines(turn)]
     for attempt in prog.attempts(state.programme):
         later += _of_attempt(turn, attempt)

@@ -256,6 +256,23 @@ class EndDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepWanted:
+    """A file that was ordered to be fetched ahead: until it is here, or given up."""
+
+    sha256: str
+    uri: str
+    bytes: int
+    pin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetWanted:
+    """It is in the cache, or was given up."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class AppendReport:
     """Put a report into the outbox."""
 
@@ -296,6 +313,8 @@ Write = (
     | KeepNames
     | KeepDocument
     | EndDocument
+    | KeepWanted
+    | ForgetWanted
     | AppendReport
     | RemoveReports
     | ForgetSums

@@ -10,7 +10,15 @@ from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.loudness import Loudness
-from agent.messages.memory import StoredAccepted, StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
+from agent.messages.memory import (
+    StoredAccepted,
+    StoredCommand,
+    StoredDocument,
+    StoredLedger,
+    StoredSlot,
+    StoredStop,
+    StoredWanted,
+)
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 from agent.messages.sums import NO_SUMS, Sums
@@ -208,6 +216,7 @@ class Restored:
     documents: tuple[RestoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    wanted: tuple[StoredWanted, ...] = ()
     progress: Progress = NO_PROGRESS
     fault: str = ""
     """Of the disk, for an alarm."""

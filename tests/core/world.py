@@ -201,6 +201,7 @@ class World:
             ),
             memory.slots,
             memory.ledger,
+            memory.wanted,
             self.progress,
         )
 
