@@ -117,7 +117,14 @@ class SoundCard(Worker, Protocol):
     def open(self) -> None: ...
     def close_card(self) -> None: ...
     def sound(
-        self, token: int, gain_percent: int, max_samples: int, at_mono_s: float | None, until_mono_s: float | None
+        self,
+        token: int,
+        gain_percent: int,
+        max_samples: int,
+        at_mono_s: float | None,
+        until_mono_s: float | None,
+        *,
+        paced: bool,
     ) -> None: ...
     def hold(self, token: int) -> None: ...
     def set_gain(self, token: int, gain_percent: int) -> None: ...
@@ -304,7 +311,7 @@ class Loop:
             do.OpenCard: lambda _: edge.card.open(),
             do.CloseCard: lambda _: edge.card.close_card(),
             do.Sound: lambda it: edge.card.sound(
-                it.token, it.gain_percent, it.max_samples, it.at_mono_s, it.until_mono_s
+                it.token, it.gain_percent, it.max_samples, it.at_mono_s, it.until_mono_s, paced=it.paced
             ),
             do.Hold: lambda it: edge.card.hold(it.token),
             do.SetGain: lambda it: edge.card.set_gain(it.token, it.gain_percent),

@@ -100,6 +100,8 @@ class SoundCard:
         max_samples: int,
         at_mono_s: float | None = None,
         until_mono_s: float | None = None,
+        *,
+        paced: bool = False,
     ) -> None:
         """Let this lane sound: `SoundStarted`, at last `SoundEnded` or `SoundHeld`. Replaces what sounds.
 
@@ -113,8 +115,9 @@ class SoundCard:
                 much left out as it is late. From there on the card's drift is corrected. None: at once, and every
                 sample as it is.
             until_mono_s: cut here as well, with a fade before it.
+            paced: begun at once; from its first sample on the card's drift is corrected.
         """
-        order = partial(self._playout.sound, token, gain_percent, max_samples, at_mono_s, until_mono_s)
+        order = partial(self._playout.sound, token, gain_percent, max_samples, at_mono_s, until_mono_s, paced=paced)
         self._verbs.put(order)
 
     def set_gain(self, token: int, gain_percent: int) -> None:

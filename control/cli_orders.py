@@ -15,6 +15,11 @@ from control.sources import in_order
 
 ORDER_KEY = "loactl.order"
 
+StartAt = Annotated[
+    str,
+    typer.Option(help="2026-05-01T05:00:00+07:00, +10m, or now (default: now for one node, +10s for several)."),
+]
+
 
 class OrderedCommand(TyperCommand):
     """Remembers in which order options were typed: sources are tried in that order."""
@@ -39,10 +44,7 @@ def play(
     max_duration: Annotated[str, typer.Option(help="Longest sounding: 90s, 10m, 1h.")] = "10m",
     item: Annotated[str, typer.Option(help="The item's name (default: made from kind and time).")] = "",
     volume: Annotated[int | None, typer.Option(help="Percent.")] = None,
-    start_at: Annotated[
-        str,
-        typer.Option(help="2026-05-01T05:00:00+07:00, +10m, or now (default: now for one node, +10s for several)."),
-    ] = "",
+    start_at: StartAt = "",
     not_after: Annotated[str, typer.Option(help="Nothing of it sounds after this instant.")] = "",
     repeat: Annotated[int | None, typer.Option(help="Times it sounds, in all.")] = None,
     gap: Annotated[int, typer.Option(help="Seconds between repetitions.")] = 0,
@@ -70,7 +72,7 @@ def play(
         ),
         max_duration_s=span_s(max_duration, "--max-duration"),
         volume_percent=volume,
-        start_at=_start_s(start_at, sender, kind, now),
+        start_at=start_s(start_at, sender, kind, now),
         not_after=instant_s(not_after, "--not-after", now) if not_after else None,
         repeat=None if repeat is None else {"count": repeat, "gap_s": gap},
         chime=chime,
@@ -113,7 +115,7 @@ def report_now(*, sender: Sender) -> None:
     sender.send(orders.command("report_now"), now=wall_s())
 
 
-def _start_s(text: str, sender: Sender, kind: Kind, now: int) -> int | None:
+def start_s(text: str, sender: Sender, kind: Kind, now: int) -> int | None:
     """When all nodes begin; None: each as soon as it can."""
     if text == "now":
         return None

@@ -8,6 +8,7 @@ import typer
 
 from agent.messages.words import Kind
 from control import orders
+from control.cli_orders import StartAt, start_s
 from control.instants import instant_s, span_s
 from control.sending import Sender, sends, wall_s
 
@@ -28,7 +29,7 @@ def say(
     max_duration: Annotated[str, typer.Option(help="Longest sounding: 90s, 10m, 1h.")] = "10m",
     item: Annotated[str, typer.Option(help="The item's name (default: made from kind and time).")] = "",
     volume: Annotated[int | None, typer.Option(help="Percent.")] = None,
-    start_at: Annotated[str, typer.Option(help="2026-05-01T05:00:00+07:00, or +10m.")] = "",
+    start_at: StartAt = "",
     not_after: Annotated[str, typer.Option(help="Nothing of it sounds after this instant.")] = "",
     repeat: Annotated[int | None, typer.Option(help="Times it sounds, in all.")] = None,
     gap: Annotated[int, typer.Option(help="Seconds between repetitions.")] = 0,
@@ -49,7 +50,7 @@ def say(
         sources=[{"speech": {"text": words, "language": language, **({"voice": voice} if voice else {})}}],
         max_duration_s=span_s(max_duration, "--max-duration"),
         volume_percent=volume,
-        start_at=instant_s(start_at, "--start-at", now) if start_at else None,
+        start_at=start_s(start_at, sender, kind, now),
         not_after=instant_s(not_after, "--not-after", now) if not_after else None,
         repeat=None if repeat is None else {"count": repeat, "gap_s": gap},
         chime=chime,

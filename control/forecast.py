@@ -4,6 +4,7 @@ Pure. Every item is taken to sound as long as it may, which is the worst case; w
 is not known here. The rules are asked in the very words in which a node asks them.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,6 +18,12 @@ from agent.messages.words import Kind
 
 LONGEST_ITEM = 64
 """Characters of an item's name that other orders can say."""
+
+WARM_UP_S = 1.1
+"""How long before its first sample a node's amplifier is on, as configured by default."""
+
+LINGER_S = 3.0
+"""How long it stays on for what follows, as configured by default."""
 
 VIETNAMESE = {
     Reason.POLICY_QUIET_HOURS: "giờ nghỉ",
@@ -41,13 +48,18 @@ class Planned:
     warnings: tuple[str, ...] = ()
 
 
-def forecast(due: Iterable[tuple[Occurrence, str]], rules: Rules, zone: tzinfo) -> list[Planned]:
-    """Each occurrence (with its file's name) as it will be, in the order in which their turns come."""
+def forecast(
+    due: Iterable[tuple[Occurrence, str]], rules: Rules, zone: tzinfo, max_on_s: float = math.inf
+) -> list[Planned]:
+    """Each occurrence (with its file's name) as it will be, in the order in which their turns come.
+
+    No amplifier is on for longer than `max_on_s` at a stretch: what sounds then ends.
+    """
     coming = deque(sorted(due, key=lambda one: one[0].at_s))
     waiting: list[tuple[Occurrence, str]] = []
     found: list[Planned] = []
     ledger = Ledger()
-    now_s = 0.0
+    now_s, on_since_s = 0.0, -math.inf
     while coming or waiting:
         if not waiting:
             now_s = max(now_s, coming[0][0].at_s)
@@ -57,6 +69,10 @@ def forecast(due: Iterable[tuple[Occurrence, str]], rules: Rules, zone: tzinfo) 
         occurrence, origin = waiting.pop(0)
         before = next((one for one in reversed(found) if one.ends_s > one.begins_s), None)
         one = _turn(Planned(occurrence, origin, now_s, now_s), before, rules, ledger, zone)
+        if before is None or one.begins_s > before.ends_s + LINGER_S or before.ends_s >= on_since_s + max_on_s:
+            on_since_s = one.begins_s - WARM_UP_S
+        if one.ends_s > on_since_s + max_on_s:
+            one = _switched_off(one, on_since_s + max_on_s, max_on_s)
         ledger = charge(ledger, occurrence.slot.kind, one.begins_s, one.ends_s, zone)
         now_s = one.ends_s
         found.append(one)
@@ -99,6 +115,16 @@ def _refused(refusal: Refusal) -> str:
 def _cut(minutes: float, refusal: Refusal) -> str:
     reason, detail = refusal
     return f"bị cắt {minutes:g} phút cuối, {VIETNAMESE[reason]} · loses its last {minutes:g} min, {reason}: {detail}"
+
+
+def _switched_off(one: Planned, off_s: float, max_on_s: float) -> Planned:
+    minutes, most = max(0.1, round((one.ends_s - off_s) / 60, 1)), f"{max_on_s / 60:g}"
+    told = (
+        f"bị cắt {minutes:g} phút cuối: bộ khuếch đại đã mở {most} phút liên tục · "
+        f"loses its last {minutes:g} min, amplifier_max_on: the amplifier has been on for {most} min; "
+        "leave a pause before"
+    )
+    return replace(one, ends_s=max(one.begins_s, off_s), warnings=(*one.warnings, told))
 
 
 def _with_names_checked(found: list[Planned]) -> list[Planned]:

@@ -122,7 +122,7 @@ class Station:
     def trust_document(self, version: int = 1) -> dict[str, Any]:
         """Trust in the operator, the civil-defence command and a root."""
         window = {"valid_from": "2026-01-01T00:00:00Z", "valid_until": "2036-01-01T00:00:00Z"}
-        operator_may = ["play.normal", "play.priority", "stop", "volume", "time"]
+        operator_may = ["play.normal", "play.priority", "stop", "schedule", "volume", "time"]
         defence_may = ["play.emergency", "stop", "time"]
         return {
             "version": version,

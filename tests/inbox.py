@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from agent.messages.events import Event, SoundAdvanced
+from agent.messages.events import Event, SoundAdvanced, SoundEnding
 
 E = TypeVar("E")
 PATIENCE_S = 60.0
@@ -15,16 +15,19 @@ PATIENCE_S = 60.0
 class Inbox:
     """`post` is given to the adapter; `expect` takes what comes in its order.
 
-    That a card goes on is said by the clock, not in an order: it is kept apart, in `advanced`.
+    That a card goes on, or is about to end, is said by the clock, not in an order: it is kept apart.
     """
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Event] = SimpleQueue()
         self.advanced: list[SoundAdvanced] = []
+        self.endings: list[SoundEnding] = []
 
     def post(self, event: Event) -> None:
         """Any thread."""
-        if isinstance(event, SoundAdvanced):
+        if isinstance(event, SoundEnding):
+            self.endings.append(event)
+        elif isinstance(event, SoundAdvanced):
             self.advanced.append(event)
         else:
             self._queue.put(event)

@@ -12,6 +12,7 @@ from agent.messages.effects import (
     ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
+    ForgetWanted,
     KeepDocument,
     KeepItem,
     KeepLedger,
@@ -21,6 +22,7 @@ from agent.messages.effects import (
     KeepSlot,
     KeepTrust,
     KeepUnjudged,
+    KeepWanted,
     MarkStarted,
     RememberCommand,
     RememberStop,
@@ -37,6 +39,7 @@ from agent.messages.memory import (
     StoredLedger,
     StoredSlot,
     StoredStop,
+    StoredWanted,
 )
 from agent.messages.sums import NO_SUMS, Sums, without
 
@@ -55,6 +58,7 @@ class Model:
     documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
     slots: dict[tuple[str, str], StoredSlot] = field(default_factory=dict)
     ledger: StoredLedger | None = None
+    wanted: dict[str, StoredWanted] = field(default_factory=dict)
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
     sums: Sums = NO_SUMS
@@ -126,6 +130,11 @@ class Model:
                 self.unjudged[iss, jti] = StoredCommand(iss, jti, emergency, envelope)
             case ForgetUnjudged(iss, jti):
                 self.unjudged.pop((iss, jti), None)
+            case KeepWanted(sha256, uri, size, pin):
+                kept = self.wanted.setdefault(sha256, StoredWanted(sha256, uri, size, pin))
+                self.wanted[sha256] = replace(kept, pin=pin or kept.pin)
+            case ForgetWanted(sha256):
+                self.wanted.pop(sha256, None)
             case KeepTrust(version, envelope):
                 self.trusts[version] = envelope
             case KeepNames(names):
@@ -149,5 +158,6 @@ class Model:
             documents=tuple(self.documents[key] for key in sorted(self.documents)),
             slots=tuple(self.slots[key] for key in sorted(self.slots)),
             ledger=self.ledger,
+            wanted=tuple(self.wanted[key] for key in sorted(self.wanted)),
             sums=self.sums,
         )

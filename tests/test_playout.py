@@ -16,6 +16,7 @@ from agent.messages.events import (
     Event,
     SoundAdvanced,
     SoundEnded,
+    SoundEnding,
     SoundFlowed,
     SoundHeld,
     SoundStarted,
@@ -42,6 +43,7 @@ class Desk:
     def __init__(self, pcm: SimulatedPcm | None = None) -> None:
         self.pcm = pcm or SimulatedPcm()
         self.events: list[Event] = []
+        self.endings: list[SoundEnding] = []
         self.playout = Playout(post=self._post, now_s=self.pcm.now_s)
         self.open()
 
@@ -51,7 +53,9 @@ class Desk:
         self.run(0.2)
 
     def _post(self, event: Event) -> None:
-        if not isinstance(event, SoundAdvanced):
+        if isinstance(event, SoundEnding):
+            self.endings.append(event)
+        elif not isinstance(event, SoundAdvanced):
             self.events.append(event)
 
     def run(self, seconds: float) -> None:
@@ -74,8 +78,9 @@ class Desk:
         max_samples: int = FOR_EVER,
         at_s: float | None = None,
         until_s: float | None = None,
+        paced: bool = False,
     ) -> None:
-        self.playout.sound(token, 100, max_samples, at_s, until_s)
+        self.playout.sound(token, 100, max_samples, at_s, until_s, paced=paced)
 
     def heard(self, since: int = 0) -> Samples:
         return np.frombuffer(bytes(self.pcm.sounded[2 * since :]), "<i2")
@@ -274,6 +279,43 @@ def test_what_is_held_ends_at_that_instant_once_it_has_gone_on() -> None:
     assert ended.end is End.UNTIL
 
 
+@pytest.mark.parametrize("how", ["complete", "limit", "until"])
+def test_the_end_is_told_while_the_card_still_holds_the_rest_and_another_follows_without_a_gap(how: str) -> None:
+    desk = Desk()
+    first, second = noise(2 * RATE_HZ if how == "complete" else 4 * RATE_HZ), noise(RATE_HZ, seed=2)
+    desk.lane(first, 1)
+    desk.lane(second, 2)
+    at_s = desk.pcm.now_s() + 0.5
+    ends_s = at_s + 2.0
+    limit = 2 * RATE_HZ if how == "limit" else FOR_EVER
+    desk.sound(1, at_s=at_s, max_samples=limit, until_s=ends_s if how == "until" else None)
+    while not desk.endings:
+        desk.run(0.01)
+    [ending] = desk.endings
+    assert ending.token == 1
+    assert ending.at_mono_s == pytest.approx(ends_s, abs=0.000_1)
+    assert 0.4 < ends_s - desk.pcm.now_s() < 0.63, "what the card holds"
+    desk.run(0.3)
+    desk.sound(2, at_s=ends_s)
+    desk.run(2.0)
+    heard = desk.heard()
+    begin = int(np.flatnonzero(heard)[0])
+    seam = begin + 2 * RATE_HZ
+    assert np.array_equal(heard[begin : seam - FADE], samples_of(first)[: 2 * RATE_HZ - FADE])
+    assert np.array_equal(heard[seam : seam + RATE_HZ], samples_of(second)), "the very next sample"
+    assert [event.token for event in desk.told() if isinstance(event, SoundEnded)] == [1, 2]
+
+
+def test_of_what_is_cut_no_end_is_told_before_it() -> None:
+    desk = Desk()
+    desk.lane(noise(4 * RATE_HZ), 1)
+    desk.sound(1)
+    desk.run(0.5)
+    desk.playout.silence(1)
+    desk.run(0.5)
+    assert desk.endings == []
+
+
 def test_what_is_late_is_used_up_and_did_not_sound() -> None:
     desk = Desk()
     desk.lane(noise(2 * RATE_HZ))
@@ -329,6 +371,32 @@ def test_an_item_without_an_instant_is_never_corrected() -> None:
     lane.end()
     desk.run(2.0)
     assert np.array_equal(desk.loud(), np.tile(samples_of(pcm), 90))
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+@pytest.mark.parametrize("held", [False, True])
+def test_what_is_paced_keeps_to_the_clock_from_its_first_sample_on(ppm: float, held: bool) -> None:
+    """What an emergency has interrupted has no common instant any more, and half an hour before it."""
+    desk = Desk(SimulatedPcm(ppm=ppm))
+    desk.run(70.0)  # the rate of the card is known
+    lane = desk.lane(noise(2 * RATE_HZ), ended=False)
+    if held:
+        desk.sound()
+        desk.run(1.0)
+        desk.playout.hold(1)
+        desk.run(1.0)
+        desk.told()
+    seconds, more = 150, noise(RATE_HZ // 2)
+    desk.sound(max_samples=seconds * RATE_HZ, paced=True)
+    while not any(isinstance(event, SoundEnded) for event in desk.events):
+        desk.run(0.4)
+        if lane.available() < 3 * RATE_HZ:
+            lane.push(more)
+    started, ended = (event for event in desk.told() if isinstance(event, SoundStarted | SoundEnded))
+    assert isinstance(started, SoundStarted)
+    assert isinstance(ended, SoundEnded)
+    assert ended.used == seconds * RATE_HZ
+    assert desk.pcm.time_of(_after_last(desk)) - started.at_mono_s == pytest.approx(seconds, abs=0.002)
 
 
 # Hold ----------------------------------------------------------------------------------------------------------------

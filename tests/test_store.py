@@ -30,6 +30,7 @@ from agent.messages.effects import (
     ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
+    ForgetWanted,
     KeepDocument,
     KeepItem,
     KeepLedger,
@@ -39,6 +40,7 @@ from agent.messages.effects import (
     KeepSlot,
     KeepTrust,
     KeepUnjudged,
+    KeepWanted,
     MarkStarted,
     RememberCommand,
     RememberStop,
@@ -55,6 +57,7 @@ from agent.messages.memory import (
     StoredDocument,
     StoredItem,
     StoredStop,
+    StoredWanted,
 )
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm, AnyReport, CommandOutcome, ReportClaims
@@ -129,6 +132,11 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
             KeepDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy", 95),
             KeepDocument("set_schedule", "UBND", 3, 90, "cd" * 32, b"a schedule", 90),
             EndDocument("set_schedule", "UBND"),
+            KeepWanted("ab" * 32, "https://files.example/a.mp3", 1_000, pin=False),
+            KeepWanted("ab" * 32, "https://files.example/a.mp3", 1_000, pin=True),
+            KeepWanted("ab" * 32, "https://files.example/a.mp3", 1_000, pin=False),
+            KeepWanted("cd" * 32, "https://files.example/b.mp3", 1_000, pin=False),
+            ForgetWanted("cd" * 32),
             KeepItem("first", b"envelope 1", 100),
             KeepItem("second", b"envelope 2", 101),
             MarkStarted("first", 102.5, 1, 160.25),
@@ -151,6 +159,7 @@ def test_everything_that_was_committed_is_there_again(path: Path) -> None:
                 StoredDocument("set_policy", "UBND", 7, 100, "ab" * 32, b"a policy", 95),
                 StoredDocument("set_schedule", "UBND", 3, 90, "cd" * 32, None, 90),
             ),
+            wanted=(StoredWanted("ab" * 32, "https://files.example/a.mp3", 1_000, pin=True),),
         )
 
 
@@ -559,7 +568,7 @@ NEWS = Slot(
 WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(RememberCommand, NAMES, NAMES, SMALL, SMALL),
     st.builds(RememberStop, NAMES, NAMES, st.sampled_from([(), ("stop",), ("play.normal", "stop")]), SMALL, KIDS),
-    st.builds(KeepDocument, DOCUMENTS, NAMES, SMALL, SMALL, NAMES, st.binary(max_size=4)),
+    st.builds(KeepDocument, DOCUMENTS, NAMES, SMALL, SMALL, NAMES, st.binary(max_size=4), SMALL),
     st.builds(EndDocument, DOCUMENTS, NAMES),
     st.builds(ForgetCommands, SMALL),
     st.builds(KeepItem, NAMES, st.binary(max_size=4), SMALL),
@@ -576,6 +585,8 @@ WRITES: st.SearchStrategy[Write | None] = st.one_of(
     st.builds(KeepNames, st.dictionaries(NAMES, NAMES, max_size=3).map(lambda names: tuple(names.items()))),
     st.builds(KeepUnjudged, NAMES, NAMES, st.sampled_from(["", "flood"]), st.binary(max_size=4)),
     st.builds(ForgetUnjudged, NAMES, NAMES),
+    st.builds(KeepWanted, NAMES, NAMES, SMALL, st.booleans()),
+    st.builds(ForgetWanted, NAMES),
     st.just(ForgetSums(NO_SUMS)),
     st.builds(RemoveReports, st.lists(SMALL, max_size=3).map(tuple)),
     st.none(),  # stands for the next report

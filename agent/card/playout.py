@@ -19,6 +19,7 @@ from agent.messages.events import (
     Event,
     SoundAdvanced,
     SoundEnded,
+    SoundEnding,
     SoundFlowed,
     SoundHeld,
     SoundStarted,
@@ -77,6 +78,8 @@ class Playout:
         max_samples: int,
         at_mono_s: float | None = None,
         until_mono_s: float | None = None,
+        *,
+        paced: bool = False,
     ) -> None:
         """Let this lane sound next, in place of what sounds."""
         lane = self._lanes.get(token)
@@ -92,6 +95,7 @@ class Playout:
             max_samples=max_samples,
             at_mono_s=at_mono_s,
             until_mono_s=until_mono_s,
+            paced=paced,
             resumed=held is not None,
             rest=held.rest if held else b"",
         )
@@ -235,13 +239,23 @@ class Playout:
             if near:
                 writer.put(bytes(min(wait, PERIOD_SAMPLES) * BYTES_A_SAMPLE))
             elif item and not wait and self._has_something(writer, item, low=low):
-                writer.put(item.take(writer.written, self._correction(writer, item)))
-                self._tell_flow(writer, item)
+                item.set_pace(writer.sounds_at_s)
+                self._give(writer, item)
             elif low:
                 self._tell_starving(writer, item)
                 writer.put(bytes(PERIOD_SAMPLES * BYTES_A_SAMPLE))
             else:
                 return
+
+    def _give(self, writer: Writer, item: Sounding) -> None:
+        """The item's next samples to the card."""
+        sounds_at_s = writer.sounds_at_s
+        pcm = item.take(writer.written, self._correction(writer, item))
+        writer.put(pcm)
+        self._tell_flow(writer, item)
+        if item.all_taken and not item.parting:
+            ends_s = sounds_at_s + len(pcm) / BYTES_A_SAMPLE / RATE_HZ
+            self._post(SoundEnding(token=item.token, at_mono_s=ends_s))
 
     def _next_item(self, writer: Writer) -> Sounding | None:
         """The first of which more may be written; those whose instant has come are over."""

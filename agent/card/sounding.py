@@ -73,6 +73,7 @@ class Sounding:
         max_samples: how many of the lane it may use, those left out included.
         at_mono_s: the instant of the first of them; None to begin at once.
         until_mono_s: the instant of the last that may sound; None if there is none.
+        paced: its first sample, whenever that sounds, gives the instant.
         resumed: it goes on after having been held, faded in.
         rest: what the card had of it when it was held: comes first.
     """
@@ -85,6 +86,7 @@ class Sounding:
         max_samples: int,
         at_mono_s: float | None = None,
         until_mono_s: float | None = None,
+        paced: bool = False,
         resumed: bool = False,
         rest: bytes = b"",
     ) -> None:
@@ -92,6 +94,7 @@ class Sounding:
         self.lane = lane
         self.at_mono_s = at_mono_s
         self.until_mono_s = until_mono_s
+        self._paced = paced
         self.used = 0
         """Samples of the lane that were taken or left out."""
         self.started = False
@@ -106,12 +109,18 @@ class Sounding:
         self._gain = 0.0 if resumed else self._gain_wanted
         self._left = max_samples
         self._at_limit = End.LIMIT
-        self._parting = False
+        self.parting = False
+        """Its next 10 ms are a fade, and the last."""
         self._end: int | None = None
         self._in_card: deque[_Block] = deque()
         self._sounded = 0
         self._squares = 0.0
         self._peak = 0
+
+    def set_pace(self, sounds_at_s: float) -> None:
+        """The next sample sounds at this instant: if it is the first, the others follow by the clock."""
+        if self._paced and self.at_mono_s is None:
+            self.at_mono_s = sounds_at_s
 
     def set_gain(self, gain_percent: int) -> None:
         """From the next sample on, over 10 ms."""
@@ -132,7 +141,7 @@ class Sounding:
         """Why no more of it is taken, once that is so."""
         if not self.rest and self.lane.exhausted() and not self.lane.gone:
             return End.COMPLETE  # be the last of it a fade
-        cut = self._parting or self.lane.gone or self._left > 0
+        cut = self.parting or self.lane.gone or self._left > 0
         return End.CUT if cut else self._at_limit
 
     def allow(self, samples: int) -> None:
@@ -162,7 +171,7 @@ class Sounding:
             position: of the first of them.
             correct: adds or takes away a sample, for the card's drift.
         """
-        cut = self._parting or not (self.lane.ended and self.available() <= self._left)
+        cut = self.parting or not (self.lane.ended and self.available() <= self._left)
         # Where the item is cut, the last period is a whole one, so that the fade has its 10 ms.
         last = self._left <= PERIOD_SAMPLES
         raw = self._next(self._left if last else min(PERIOD_SAMPLES, max(self._left - PERIOD_SAMPLES, 1)))
@@ -226,7 +235,7 @@ class Sounding:
 
     def part(self) -> None:
         """Fade out over the next 10 ms, or over what there is of them, and give no more."""
-        self._parting = True
+        self.parting = True
         self._left = min(self._left, PERIOD_SAMPLES, self.available())
 
     def has_left(self, position: int) -> bool:

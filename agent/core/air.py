@@ -1,17 +1,23 @@
 """Who gets the air: what has the next turn is made ready, and takes it over once it can sound."""
 
 from dataclasses import replace
+from typing import Final
 
 from agent.core import policing, stages, turns
 from agent.core import programme as prog
 from agent.core.attempts import open_source, put_back, want_card
 from agent.core.endings import drop
 from agent.core.items import Item, Outcome, may_sound
-from agent.core.leaving import end_aside, give_way
+from agent.core.leaving import end_aside, give_way, let_end
+from agent.core.records import zones_of
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
 from agent.core.zones import energised_s, needs_amplifier_s
 from agent.messages.reasons import Reason
+
+ON_ITS_HEELS_S: Final = 0.2
+"""What follows another on its heels is given to the card so long before the other has ended. An emergency that comes
+then waits for the rest of that."""
 
 
 def choose(turn: Turn) -> None:
@@ -35,8 +41,16 @@ def _comes_soon(turn: Turn, item: Item) -> bool:
     current = turn.state.programme.current
     if current is None or (item.is_emergency and current.stage is Stage.ENDING):
         return True
+    if _follows(turn, item, stages.ends_by_s(current)):
+        return True
     ahead_s = turns.DECODE_AHEAD_S if item.is_emergency else 0.0
     return turns.takes_over(turn.state.programme, item, turn.now.mono_s + ahead_s)
+
+
+def _follows(turn: Turn, item: Item, ends_s: float | None) -> bool:
+    """Whether it is set to start when what sounds is over: a slot at the end of another's window."""
+    start_s = turn.mono_of(item.start_s)
+    return ends_s is not None and start_s is not None and ends_s <= start_s + turns.FOLLOWS_S
 
 
 def _make_room(turn: Turn, item: Item) -> bool:
@@ -96,7 +110,9 @@ def hand_over(turn: Turn) -> None:
     began_s = turn.now.mono_s
     if current is not None:
         turn.log(f"item {attempt.name} takes the air from {current.name}")
-        if current.name in attempt.item.replaces:
+        if current.ends_s is not None and _is_on_its_heels(turn, current, attempt):
+            let_end(turn, current, current.ends_s)
+        elif current.name in attempt.item.replaces:
             began_s = current.began_s  # it has the other's turn, of which others await the end
             end_aside(turn, current, Outcome("stopped", Reason.REPLACED, f"by {attempt.name}"))
         else:
@@ -106,9 +122,19 @@ def hand_over(turn: Turn) -> None:
 
 
 def _may_take(turn: Turn, attempt: Attempt) -> bool:
-    if turn.state.programme.current is None:
+    current = turn.state.programme.current
+    if current is None:
         return attempt.stage is not Stage.FETCHING
-    return is_ready(turn, attempt) and turns.takes_over(turn.state.programme, attempt.item, turn.now.mono_s)
+    takes_over = turns.takes_over(turn.state.programme, attempt.item, turn.now.mono_s)
+    return is_ready(turn, attempt) and (takes_over or _is_on_its_heels(turn, current, attempt))
+
+
+def _is_on_its_heels(turn: Turn, current: Attempt, attempt: Attempt) -> bool:
+    """What sounds is about to end, and this one is to be given to the card before that, or its head would be lost."""
+    if current.ends_s is None or turn.now.mono_s < current.ends_s - ON_ITS_HEELS_S:
+        return False
+    same = set(zones_of(turn.state, current.item)) <= set(zones_of(turn.state, attempt.item))
+    return same and current.stage is Stage.SOUNDING and _follows(turn, attempt.item, current.ends_s)
 
 
 def is_ready(turn: Turn, attempt: Attempt) -> bool:

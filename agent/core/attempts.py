@@ -95,4 +95,4 @@ def set_gain(turn: Turn) -> None:
         gain = gain_percent(turn.state, current.item, turn.trusted_s)
         if gain != current.gain_percent:
             turn.do(do.SetGain(current.token, gain))
-            set_attempt(turn, replace(current, gain_percent=gain))
+            set_attempt(turn, stages.at_gain(current, gain))

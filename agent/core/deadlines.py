@@ -1,6 +1,6 @@
 """When the programme has something to do without any event: every rule of `playout` that waits for the clock."""
 
-from agent.core import card, prefetching, stages, turns, windows
+from agent.core import air, card, prefetching, stages, turns, windows
 from agent.core import items as its
 from agent.core import programme as prog
 from agent.core.items import Item
@@ -14,7 +14,7 @@ def of_programme(state: State, now: Now) -> list[float | None]:
     """Monotonic instants; those of conditions that something else keeps waiting lie in the future or are left out."""
     turn = Turn(state, now)
     instants: list[float | None] = [stages.limit_s(each) for each in prog.attempts(state.programme)]
-    instants.append(prefetching.deadline_s(state.wanted, busy=state.prefetching is not None))
+    instants += prefetching.deadlines(state)
     later: list[float | None] = [*card.deadlines(turn)]
     for attempt in prog.attempts(state.programme):
         later += _of_attempt(turn, attempt)
@@ -34,6 +34,8 @@ def _of_attempt(turn: Turn, attempt: Attempt) -> list[float | None]:
         instants.append(attempt.since_s + stages.FETCH_PATIENCE_S)
     if start_s is not None and attempt.stage is Stage.FETCHED:
         instants.append(start_s - turns.DECODE_AHEAD_S)
+    if attempt.ends_s is not None:
+        instants.append(attempt.ends_s - air.ON_ITS_HEELS_S)
     if attempt.watch is not None:
         instants.append(_mono(turn, attempt.watch.change_s))
         instants.append(_mono(turn, attempt.watch.cut[0] if attempt.watch.cut else None))

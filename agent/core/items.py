@@ -66,6 +66,8 @@ class Item:
     """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False
     """The node went down while it sounded, and it has not sounded again since."""
+    loudest_percent: int = 0
+    """The highest gain at which any of it sounded."""
     hindered: int = 0
     """How often in a row none of its zones' relays could be switched when it was to sound."""
     crashes: int = 0

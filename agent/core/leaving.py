@@ -29,6 +29,12 @@ def give_way(turn: Turn, attempt: Attempt) -> None:
         put_back(turn, attempt)
 
 
+def let_end(turn: Turn, attempt: Attempt, ends_s: float) -> None:
+    """All of it is in the card: it ends by itself, beside what follows it."""
+    ending = stages.at_stage(off_air(turn, attempt), Stage.ENDING, ends_s)
+    _move_aside(turn, replace(ending, relay_cut=True))
+
+
 def end_aside(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
     """It ends, and does not keep the air until the card has said its last word of it."""
     if attempt.stage is not Stage.SOUNDING:

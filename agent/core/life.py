@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import attempts, begun, delivery, documents, endings, replacing, resuming, schedule, zones
+from agent.core import attempts, begun, delivery, documents, endings, prefetching, replacing, resuming, schedule, zones
 from agent.core import connection as conn
 from agent.core import outbox as box
 from agent.core import programme as prog
@@ -71,6 +71,7 @@ def on_restored(turn: Turn, event: ev.Restored) -> None:
     for slot in event.slots:
         if not slot.settled:
             schedule.take_up(turn, slot)
+    prefetching.restore(turn, event)
     resuming.keep_the_rest(turn)
     replacing.recall(turn)
     if event.fault:

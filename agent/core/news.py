@@ -11,7 +11,7 @@ from agent.core.attempts import attempt_of, put_back, set_attempt
 from agent.core.endings import conclude, end, end_source, finish, nothing_left, sounding_over
 from agent.core.items import Outcome
 from agent.core.leaving import held
-from agent.core.records import gain_percent, zones_of
+from agent.core.records import zones_of
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
 from agent.core.zones import cue
@@ -115,6 +115,13 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
         end_source(turn, attempt, attempt.broken)
 
 
+def on_ending(turn: Turn, event: ev.SoundEnding) -> None:
+    """The rest of it is in the card: what follows on its heels may be given to the card as well."""
+    attempt = attempt_of(turn, event.token)
+    if attempt is not None and attempt.stage is Stage.SOUNDING:
+        set_attempt(turn, replace(attempt, ends_s=event.at_mono_s))
+
+
 def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     """The last sample has left the card."""
     attempt = attempt_of(turn, event.token)
@@ -135,7 +142,7 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
     elif event.end is ev.End.COMPLETE and attempt.broken is not None and not _is_a_proper_end(attempt, attempt.broken):
         conclude(turn, attempt, attempt.broken)
     else:
-        sounding_over(turn, attempt, Outcome("played", _reason_of_end(turn, attempt, event.end)))
+        sounding_over(turn, attempt, Outcome("played", _reason_of_end(attempt, event.end)))
 
 
 def _cut(turn: Turn, attempt: Attempt) -> None:
@@ -180,11 +187,9 @@ def on_relay_failed(turn: Turn, event: ev.RelayFailed) -> None:
         end_source(turn, current, outcome)
 
 
-def _reason_of_end(turn: Turn, attempt: Attempt, end: ev.End) -> Reason | None:
-    if gain_percent(turn.state, attempt.item, turn.trusted_s) == 0:
-        return Reason.MUTED
+def _reason_of_end(attempt: Attempt, end: ev.End) -> Reason | None:
     if all(part.peak_dbfs is None for part in attempt.item.heard):
-        return Reason.SILENT
+        return Reason.SILENT if attempt.item.loudest_percent else Reason.MUTED
     if end is ev.End.LIMIT:
         return Reason.MAX_DURATION
     relayed = isinstance(attempt.item.play.sources[attempt.item.source].only, Relay)

@@ -202,6 +202,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     ev.SoundStarved: news.on_flow,
     ev.SoundFlowed: news.on_flow,
     ev.SoundEnded: news.on_ended,
+    ev.SoundEnding: news.on_ending,
     ev.SoundHeld: news.on_held,
     ev.ClockFound: _on_clock_found,
     ev.RelayFailed: news.on_relay_failed,

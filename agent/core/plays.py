@@ -112,8 +112,8 @@ def prefetch(turn: Turn, event: ev.CommandVerified) -> None:
     command = event.verified.command
     assert isinstance(command, Prefetch)
     files = tuple(source.only for source in command.sources if isinstance(source.only, File))
-    left = prefetching.want(turn, files, pin=command.pin is True)
+    kept, left = prefetching.order(turn, files, pin=command.pin is True)
     if left == len(files):
         refuse(turn, event, Reason.QUEUE_FULL, f"{prefetching.MAX_WANTED} files wait to be fetched already")
     else:
-        accept(turn, event, detail=f"no room for {left} of {len(files)} files" if left else "")
+        accept(turn, event, *kept, detail=f"no room for {left} of {len(files)} files" if left else "")

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core.state import Turn, Wanted
+from agent.core.state import State, Turn, Unfetched, Wanted
 from agent.messages import effects as do
 from agent.messages import events as ev
+from agent.messages.reports import Alarm
 from agent.messages.sources import File, Source
 
 SPREAD_S: Final = 300.0
@@ -20,21 +21,49 @@ RETRY_S: Final = 600.0
 MAX_TRIES: Final = 4
 """Later the item's own order fetches it."""
 
+TELL_EVERY_S: Final = 600.0
+"""At most one alarm so often: where a server is away a whole timetable's files are not to be had."""
 
-def want(turn: Turn, files: tuple[File, ...], *, pin: bool = False) -> int:
-    """Bring these, each after a random while; returns how many found no place."""
+ALARM: Final = "not_prefetched"
+
+
+def order(turn: Turn, files: tuple[File, ...], *, pin: bool) -> tuple[tuple[do.Write, ...], int]:
+    """Bring these, as a command asks: what keeps the wish until they are here, and how many found no place."""
+    taken, left = _want(turn, files, pin=pin, ordered=True)
+    return tuple(do.KeepWanted(each.sha256, each.uri, each.bytes, pin) for each in taken), left
+
+
+def restore(turn: Turn, event: ev.Restored) -> None:
+    """What was ordered before this start, and is not here yet."""
+    for each in event.wanted:
+        _want(turn, (File(each.uri, each.sha256, each.bytes),), pin=each.pin, ordered=True)
+
+
+def want(turn: Turn, files: tuple[File, ...]) -> None:
+    """Bring what a schedule names. What finds no place is fetched when its slot is due."""
+    _, left = _want(turn, files, pin=False, ordered=False)
+    if left:
+        turn.warn(f"{left} files of a schedule are not fetched ahead: {MAX_WANTED} wait already")
+        _not_fetched(turn, left, f"{MAX_WANTED} files wait already: others are fetched when they are to sound")
+
+
+def _want(turn: Turn, files: tuple[File, ...], *, pin: bool, ordered: bool) -> tuple[tuple[File, ...], int]:
+    """Each after a random while; returns those that found a place, and how many did not."""
     wanted = turn.state.wanted
-    known = {each.file.sha256 for each in wanted if each.pin or not pin}
+    known = {each.file.sha256 for each in wanted if (each.pin or not pin) and (each.ordered or not ordered)}
     fresh = {file.sha256: file for file in files if file.sha256 not in known}
-    room = max(0, MAX_WANTED - len(wanted))
+    taken = tuple(fresh.values())[: max(0, MAX_WANTED - len(wanted))]
     dice = turn.now.entropy
-    for file in list(fresh.values())[:room]:
+    for file in taken:
+        same = [each for each in wanted if each.file.sha256 == file.sha256]
+        wanted = tuple(each for each in wanted if each not in same)
         dice, share = divmod(dice * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407, 1 << 64)
         dice = dice ^ share
         due_s = turn.now.mono_s + SPREAD_S * share / (1 << 64)
-        wanted = (*wanted, Wanted(file, pin, due_s))
+        pinned, kept = pin or any(each.pin for each in same), ordered or any(each.ordered for each in same)
+        wanted = (*wanted, Wanted(file, pinned, due_s, ordered=kept))
     turn.state = replace(turn.state, wanted=wanted)
-    return max(0, len(fresh) - room)
+    return taken, len(fresh) - len(taken)
 
 
 def want_soon(turn: Turn, source: Source) -> None:
@@ -42,13 +71,15 @@ def want_soon(turn: Turn, source: Source) -> None:
     if not isinstance(source.only, File):
         return
     others = tuple(each for each in turn.state.wanted if each.file.sha256 != source.only.sha256)
-    pin = any(each.pin for each in turn.state.wanted if each not in others)
-    first = Wanted(source.only, pin, due_s=turn.now.mono_s)
+    same = [each for each in turn.state.wanted if each not in others]
+    pin, ordered = any(each.pin for each in same), any(each.ordered for each in same)
+    first = Wanted(source.only, pin, due_s=turn.now.mono_s, ordered=ordered)
     turn.state = replace(turn.state, wanted=(first, *others)[:MAX_WANTED])
 
 
 def run_due(turn: Turn) -> None:
-    """Ask for the next one, if its time has come and none is on its way."""
+    """Ask for the next one, if its time has come and none is on its way; tell what was given up."""
+    _tell(turn)
     state = turn.state
     if state.prefetching is not None:
         return
@@ -74,14 +105,43 @@ def on_news(turn: Turn, event: ev.FileReady | ev.StreamReady | ev.SourceFailed |
     turn.state = replace(turn.state, prefetching=None)
     if isinstance(event, ev.FileReady):
         turn.log(f"prefetched {wanted.file.sha256[:16]}{', pinned' if wanted.pin else ''}")
+        _settle(turn, wanted)
     elif isinstance(event, ev.SourceFailed):
-        turn.warn(f"not prefetched: {wanted.file.sha256[:16]}: {event.reason}: {event.detail}")
+        told = f"{wanted.file.sha256[:16]}: {event.reason}: {event.detail}"
+        turn.warn(f"not prefetched: {told}")
         if wanted.tries < MAX_TRIES:
             later = replace(wanted, tries=wanted.tries + 1, due_s=turn.now.mono_s + RETRY_S)
             turn.state = replace(turn.state, wanted=(*turn.state.wanted, later))
+        else:
+            _settle(turn, wanted)
+            _not_fetched(turn, 1, f"{wanted.file.uri}, {told}")
     return True
 
 
-def deadline_s(turn_wanted: tuple[Wanted, ...], *, busy: bool) -> float | None:
-    """When the next is due (monotonic)."""
-    return None if busy else min((each.due_s for each in turn_wanted), default=None)
+def _settle(turn: Turn, wanted: Wanted) -> None:
+    """It is here, or given up; unless it was ordered once more meanwhile, to be pinned."""
+    again = any(each.ordered and each.file.sha256 == wanted.file.sha256 for each in turn.state.wanted)
+    if wanted.ordered and not again:
+        turn.commit(do.ForgetWanted(wanted.file.sha256))
+
+
+def _not_fetched(turn: Turn, count: int, detail: str) -> None:
+    unfetched = turn.state.unfetched
+    turn.state = replace(turn.state, unfetched=replace(unfetched, count=unfetched.count + count, detail=detail))
+
+
+def _tell(turn: Turn) -> None:
+    unfetched, due_s = turn.state.unfetched, _tell_s(turn.state)
+    if due_s is not None and turn.now.mono_s >= due_s:
+        turn.state = replace(turn.state, unfetched=Unfetched(told_s=turn.now.mono_s))
+        turn.commit(turn.report(Alarm(ALARM, unfetched.detail[:200], unfetched.count)))
+
+
+def _tell_s(state: State) -> float | None:
+    return state.unfetched.told_s + TELL_EVERY_S if state.unfetched.count else None
+
+
+def deadlines(state: State) -> tuple[float | None, ...]:
+    """When the next is due, or to be told (monotonic)."""
+    busy = state.prefetching is not None
+    return _tell_s(state), None if busy else min((each.due_s for each in state.wanted), default=None)

@@ -104,8 +104,7 @@ def keep_the_rest(turn: Turn) -> None:
 
 def was_over(turn: Turn, item: Item) -> bool:
     """Whether the process before has told its record, which the disk did not have: it is stored now."""
-    key = _key(item)
-    if not any((each.item, each.iss, each.jti) == key for each in turn.state.found.over):
+    if not any(_is_of(each, item) for each in turn.state.found.over):
         return False
     take_up(turn, item)
     return True
@@ -134,9 +133,9 @@ def take_up(turn: Turn, item: Item, sounding_at: float | None = None) -> None:
 
 def _take_found(turn: Turn, item: Item) -> tuple[PlayRecord | None, Begun | None]:
     """What the process before has told of this item, which is now told by this one."""
-    found, key = turn.state.found, _key(item)
-    over = tuple(each for each in found.over if (each.item, each.iss, each.jti) == key)
-    begun = tuple(each for each in found.begun if (each.item, each.iss, each.jti) == key)
+    found = turn.state.found
+    over = tuple(each for each in found.over if _is_of(each, item))
+    begun = tuple(each for each in found.begun if _is_of(each, item))
     if over or begun:
         begun_left = tuple(each for each in found.begun if each not in begun)
         over_left = tuple(each for each in found.over if each not in over)
@@ -144,8 +143,10 @@ def _take_found(turn: Turn, item: Item) -> tuple[PlayRecord | None, Begun | None
     return next(iter(over), None), next(iter(begun), None)
 
 
-def _key(item: Item) -> tuple[str, str, str]:
-    return item.play.item, item.verified.iss, item.verified.jti
+def _is_of(told: PlayRecord | Begun, item: Item) -> bool:
+    """Whether it tells of this item. A slot is the same under whichever version of its schedule."""
+    same_order = item.slot_until is not None or told.jti == item.verified.jti
+    return (told.item, told.iss) == (item.play.item, item.verified.iss) and same_order
 
 
 def _where_it_was(turn: Turn, item: Item, begun: Begun) -> Item:

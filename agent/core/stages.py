@@ -80,7 +80,8 @@ class Attempt:
     is set once the source gives no more bytes and what it gave is still heard; `ending` once the end is decided and
     only the card's last word is awaited; `amplifier_base_s` is what the amplifier had been on in all when the item came
     on the air. `at_mono_s` is when the lane's first sample belongs, None for now; `kept` where the lane goes on;
-    `until_s` is when the card lets it end, so that nothing sounds after its window.
+    `until_s` is when the card lets it end, so that nothing sounds after its window, and `ends_s` when its last sample
+    leaves the card, once that is known.
     `so_far` is what the card last said to have left it since `Sound`, how much of the lane was over by then, when that
     was (Unix seconds, None where not known), and how long the amplifier had been on for it.
     """
@@ -100,6 +101,7 @@ class Attempt:
     amplifier_base_s: float = 0.0
     at_mono_s: float | None = None
     until_s: float | None = None
+    ends_s: float | None = None
     kept: bool = False
     gain_percent: int = 0
     watch: Watch | None = None
@@ -132,6 +134,12 @@ def fetch_wait_s(attempt: Attempt) -> float:
             return float("inf")
 
 
+def at_gain(attempt: Attempt, gain_percent: int) -> Attempt:
+    """It sounds at this gain."""
+    item = replace(attempt.item, loudest_percent=max(attempt.item.loudest_percent, gain_percent))
+    return replace(attempt, item=item, gain_percent=gain_percent)
+
+
 def is_slow(attempt: Attempt, at_s: float) -> bool:
     """Whether its source has been awaited for so long that nobody else waits for it any more."""
     return attempt.stage is Stage.FETCHING and at_s >= attempt.since_s + FETCH_PATIENCE_S
@@ -157,6 +165,14 @@ def limit_s(attempt: Attempt) -> float | None:
             return None if wait_s == float("inf") else attempt.since_s + wait_s
         case Stage.FETCHED | Stage.HELD:
             return None
+
+
+def ends_by_s(attempt: Attempt) -> float | None:
+    """When what sounds is over at the latest (monotonic); it may end before."""
+    if attempt.stage is not Stage.SOUNDING:
+        return None
+    limit_s = max(attempt.since_s, attempt.at_mono_s or 0.0) + attempt.item.samples_left / its.SAMPLE_RATE
+    return limit_s if attempt.until_s is None else min(limit_s, attempt.until_s)
 
 
 def has_next(attempt: Attempt) -> bool:

@@ -87,7 +87,8 @@ def sound(turn: Turn) -> None:
     if attempt.kept:
         turn.do(do.ResumeDecoding(attempt.token))
     until_s = windows.closes_s(turn, item)
-    turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s, until_s))
+    paced = item.is_common and attempt.at_mono_s is None  # gone on with, or live: as the others do, by the clock
+    turn.do(do.Sound(attempt.token, gain, item.samples_left, attempt.at_mono_s, until_s, paced))
     sounding = stages.at_stage(attempt, Stage.SOUNDING, turn.now.mono_s)
-    set_attempt(turn, replace(sounding, gain_percent=gain, until_s=until_s, watch=None))
+    set_attempt(turn, replace(stages.at_gain(sounding, gain), until_s=until_s, ends_s=None, watch=None))
     replacing.take_place(turn, item)

@@ -112,12 +112,22 @@ class Unjudged:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to be brought ahead of its use, from `due_s` (monotonic) on."""
+    """A file to be brought ahead of its use, from `due_s` (monotonic) on; `ordered` by a command, kept on the disk."""
 
     file: File
     pin: bool
     due_s: float
     tries: int = 1
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unfetched:
+    """Files not brought ahead since that was told last, at `told_s` (monotonic), and why the last one was not."""
+
+    count: int = 0
+    detail: str = ""
+    told_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,7 @@ class State:
     schedule: Schedule = field(default_factory=Schedule)
     ledger: Ledger = field(default_factory=Ledger)
     wanted: tuple[Wanted, ...] = ()
+    unfetched: Unfetched = field(default_factory=Unfetched)
     prefetching: tuple[int, Wanted] | None = None
     """The token of the file that is on its way."""
     refusals: Refusals = field(default_factory=Refusals)

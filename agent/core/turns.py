@@ -20,6 +20,9 @@ PAUSE_S: Final = 60.0
 PREPARE_S: Final = 10.0
 """An item with a set start takes its turn so long before: its source is fetched, the card opened."""
 
+FOLLOWS_S: Final = 0.1
+"""What is set to start so soon after another has ended, or before, follows on its heels."""
+
 DECODE_AHEAD_S: Final = 3.0
 """Before the set start: what a lane holds beside libVLC's lead."""
 

@@ -256,6 +256,23 @@ class EndDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepWanted:
+    """A file that was ordered to be fetched ahead: until it is here, or given up."""
+
+    sha256: str
+    uri: str
+    bytes: int
+    pin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetWanted:
+    """It is in the cache, or was given up."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class AppendReport:
     """Put a report into the outbox."""
 
@@ -296,6 +313,8 @@ Write = (
     | KeepNames
     | KeepDocument
     | EndDocument
+    | KeepWanted
+    | ForgetWanted
     | AppendReport
     | RemoveReports
     | ForgetSums
@@ -451,7 +470,8 @@ class Sound:
 
     With `at_mono_s` (CLOCK_BOOTTIME) the lane's first sample belongs to that instant: silence until then, or so much of
     the lane left out as it is late; from there on the card's drift against the clock is corrected. A lane that was held
-    goes on with the sample after the last one heard. Nothing of it sounds after `until_mono_s`.
+    goes on with the sample after the last one heard. Nothing of it sounds after `until_mono_s`. What is `paced` begins
+    at once, or as soon as it can, and keeps to the clock from there on.
     """
 
     token: int
@@ -459,6 +479,7 @@ class Sound:
     max_samples: int
     at_mono_s: float | None = None
     until_mono_s: float | None = None
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

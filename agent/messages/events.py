@@ -10,7 +10,15 @@ from typing import Final, Literal
 
 from agent.messages.commands import Play, VerifiedCommand
 from agent.messages.loudness import Loudness
-from agent.messages.memory import StoredAccepted, StoredCommand, StoredDocument, StoredLedger, StoredSlot, StoredStop
+from agent.messages.memory import (
+    StoredAccepted,
+    StoredCommand,
+    StoredDocument,
+    StoredLedger,
+    StoredSlot,
+    StoredStop,
+    StoredWanted,
+)
 from agent.messages.progress import NO_PROGRESS, Progress
 from agent.messages.reasons import Reason
 from agent.messages.sums import NO_SUMS, Sums
@@ -210,6 +218,7 @@ class Restored:
     documents: tuple[RestoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    wanted: tuple[StoredWanted, ...] = ()
     progress: Progress = NO_PROGRESS
     fault: str = ""
     """Of the disk, for an alarm."""
@@ -333,6 +342,14 @@ class SoundAdvanced:
     token: int
     loudness: Loudness
     used: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnding:
+    """All of it is in the card, and its last sample leaves at about `at_mono_s`: another may be told to follow it."""
+
+    token: int
+    at_mono_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +494,7 @@ Event = (
     | CardFailed
     | SoundStarted
     | SoundAdvanced
+    | SoundEnding
     | SoundStarved
     | SoundFlowed
     | SoundEnded

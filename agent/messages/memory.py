@@ -96,6 +96,16 @@ class StoredLedger:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredWanted:
+    """A file that was ordered to be fetched ahead, and is not here yet."""
+
+    sha256: str
+    uri: str
+    bytes: int
+    pin: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the store held when it was opened; not an event, but the stuff that `Restored` is made of."""
 
@@ -114,6 +124,7 @@ class Memory:
     documents: tuple[StoredDocument, ...] = ()
     slots: tuple[StoredSlot, ...] = ()
     ledger: StoredLedger | None = None
+    wanted: tuple[StoredWanted, ...] = ()
     sums: Sums = NO_SUMS
     """Of reports that went from the outbox undelivered, and are still to be told."""
     fault: str = ""

@@ -81,12 +81,16 @@ MIGRATIONS = (
     """
     ALTER TABLE documents ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE wanted (sha256 TEXT PRIMARY KEY, uri TEXT NOT NULL, bytes INTEGER NOT NULL, pin INTEGER NOT NULL)
+                         WITHOUT ROWID, STRICT;
+    """,
 )
 """Migration N leads from `user_version` N to N + 1. Released ones are never changed, only added to.
 
 A store that was in use before marks were kept did not begin empty: its mark is 0, which refuses nothing."""
 
-WAYS_BACK: Mapping[int, str] = {10: "ALTER TABLE documents DROP COLUMN since;"}
+WAYS_BACK: Mapping[int, str] = {10: "ALTER TABLE documents DROP COLUMN since;", 11: "DROP TABLE wanted;"}
 """From version N to N - 1, for an older agent that finds the database: `FIRST_WAY_BACK` and all after it have one."""
 
 FIRST_WAY_BACK = 10

@@ -15,6 +15,7 @@ from agent.messages.effects import (
     ForgetSlotsOf,
     ForgetSums,
     ForgetUnjudged,
+    ForgetWanted,
     KeepDocument,
     KeepItem,
     KeepLedger,
@@ -24,6 +25,7 @@ from agent.messages.effects import (
     KeepSlot,
     KeepTrust,
     KeepUnjudged,
+    KeepWanted,
     MarkStarted,
     RememberCommand,
     RememberStop,
@@ -60,6 +62,11 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     KeepDocument: (
         "INSERT OR REPLACE INTO documents VALUES (:type, :iss, :version, :iat, :sha256, :envelope, :since)",
     ),
+    KeepWanted: (
+        "INSERT OR IGNORE INTO wanted VALUES (:sha256, :uri, :bytes, :pin)",
+        "UPDATE wanted SET pin = max(pin, :pin) WHERE sha256 = :sha256",
+    ),
+    ForgetWanted: ("DELETE FROM wanted WHERE sha256 = :sha256",),
     EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
 """Each write's SQL, its members as named parameters."""

@@ -11,6 +11,7 @@ from agent.messages.memory import (
     StoredLedger,
     StoredSlot,
     StoredStop,
+    StoredWanted,
 )
 from agent.storage.outbox import read_sums
 
@@ -45,6 +46,10 @@ def read_memory(database: sqlite3.Connection) -> Memory:
         ),
         slots=tuple(map(_slot, run("SELECT * FROM slots ORDER BY iss, item"))),
         ledger=StoredLedger(*ledger) if ledger else None,
+        wanted=tuple(
+            StoredWanted(sha256, uri, size, bool(pin))
+            for sha256, uri, size, pin in run("SELECT sha256, uri, bytes, pin FROM wanted ORDER BY sha256")
+        ),
         sums=read_sums(sums),
     )
 

@@ -131,6 +131,7 @@ class Judge:
             ),
             memory.slots,
             memory.ledger,
+            memory.wanted,
             fault=memory.fault,
             sums=memory.sums,
         )

@@ -115,6 +115,27 @@ def test_what_the_rules_object_to_is_told_in_the_nodes_own_words(rules: Rules, e
     assert told(on_monday([half_hour("a", "03:15"), half_hour("b", "05:00")], rules)) == expected
 
 
+def test_what_an_amplifier_is_too_long_on_for_loses_its_end_and_after_it_all_begins_anew() -> None:
+    slots = [half_hour(name, at) for name, at in (("a", "05:00"), ("b", "05:30"), ("c", "06:00"))]
+    due = occurrences(slots, HANOI, MONDAY, MONDAY + 86_400)
+    found = forecast([(one, "lich.yaml") for one in due], NO_RULES, HANOI, 3_600)
+    switched_off = "amplifier_max_on: the amplifier has been on for 60 min; leave a pause before"
+    assert told(found) == ["a 05:00 05:30", f"b 05:30 05:59 loses its last 0.1 min, {switched_off}", "c 06:00 06:30"]
+
+
+def test_a_pause_in_which_it_goes_off_is_enough() -> None:
+    slots = [half_hour("a", "05:00"), half_hour("b", "05:31"), half_hour("c", "06:02")]
+    due = occurrences(slots, HANOI, MONDAY, MONDAY + 86_400)
+    assert not any(one.warnings for one in forecast([(one, "x") for one in due], NO_RULES, HANOI, 3_600))
+
+
+def test_one_that_is_longer_than_that_by_itself_is_told() -> None:
+    due = occurrences([half_hour("a", "05:00", max_duration_s=7_200)], HANOI, MONDAY, MONDAY + 86_400)
+    [one] = forecast([(each, "x") for each in due], NO_RULES, HANOI, 3_600)
+    assert one.ends_s - one.begins_s == pytest.approx(3_600 - 1.1)
+    assert "loses its last 60 min" in one.warnings[0]
+
+
 def test_caps_begin_anew_each_day() -> None:
     found = on_monday([half_hour("a", "05:00"), half_hour("b", "17:00")], Rules(max_sessions_per_day=1), days=2)
     assert [(one.occurrence.slot.id, bool(one.warnings)) for one in found] == [

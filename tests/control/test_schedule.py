@@ -137,6 +137,30 @@ def test_warnings_are_told_and_exit_1(folder: Path) -> None:
     ) in result.stdout
 
 
+def test_a_relay_by_night_is_told_also_without_a_policy(folder: Path) -> None:
+    """Trung Lộc, 5 December 2025: and that no caps were looked at is told as well."""
+    (folder / "lich.yaml").write_text(SCHEDULE.replace("05:00", "03:15"))
+    result = loactl("schedule", "check", folder / "lich.yaml", "--from", "2026-09-07")
+    assert result.exit_code == 1, result.output
+    assert "will not sound, policy_quiet_hours: quiet_hours 21:00-04:45: it is 03:15" in result.stdout
+    assert "no --policy given: looked at are quiet hours of 21:00-04:45 alone, and no caps" in result.stdout
+
+
+def test_with_a_policy_its_own_hours_count(folder: Path) -> None:
+    (folder / "lich.yaml").write_text(SCHEDULE.replace("05:00", "03:15"))
+    (folder / "quy-che.yaml").write_text(POLICY.replace("[21:00-05:15]", "[23:00-02:00]"))
+    options = ("--from", "2026-09-07", "--policy", folder / "quy-che.yaml")
+    result = loactl("schedule", "check", folder / "lich.yaml", *options)
+    assert (result.exit_code, "--policy" in result.stdout) == (0, False), result.output
+
+
+def test_what_an_amplifier_is_too_long_on_for_is_told(folder: Path) -> None:
+    (folder / "lich.yaml").write_text(SCHEDULE.replace("max_duration_s: 1800", "max_duration_s: 3600"))
+    check = ("schedule", "check", folder / "lich.yaml", "--from", "2026-09-07")
+    assert "amplifier_max_on: the amplifier has been on for 60 min" in loactl(*check).stdout
+    assert loactl(*check, "--max-on", "2h").exit_code == 0
+
+
 def test_several_schedules_are_shown_as_one(folder: Path) -> None:
     (folder / "huyen.yaml").write_text(SCHEDULE.replace("thoi-su-sang", "huyen").replace("05:00", "05:10"))
     result = loactl("schedule", "check", folder / "lich.yaml", folder / "huyen.yaml", "--from", "2026-09-07")

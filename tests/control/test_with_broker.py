@@ -532,8 +532,9 @@ def test_the_live_table_leaves_the_terminal_as_it_was(broker: Broker, folder: Pa
         assert "Traceback" not in live.until(lambda text: "\x1b[?1049l" in text)
 
 
-def test_several_nodes_are_given_one_instant_to_begin_on(broker: Broker, folder: Path) -> None:
-    order = ("play", "--title", "t", "--builtin", "tone", "--to", "group:hoang-dao/thon-2")
+@pytest.mark.parametrize("what", [("play", "--title", "t", "--builtin", "tone"), ("say", "Xin chào")])
+def test_several_nodes_are_given_one_instant_to_begin_on(broker: Broker, folder: Path, what: tuple[str, ...]) -> None:
+    order = (*what, "--to", "group:hoang-dao/thon-2")
     with node(broker, folder) as pole:
         for more in ((), ("--start-at", "now"), ("--kind", "emergency")):
             assert loactl(folder, *order, *more).exit_code == 0

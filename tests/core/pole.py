@@ -10,6 +10,7 @@ import json
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from agent.core import node
 from agent.core import programme as prog
@@ -45,6 +46,9 @@ TIMEOUT_S = 120.0
 
 BOOTED_S = 20.0
 """Boot time when the agent starts after a power cut."""
+
+
+E = TypeVar("E", bound=ev.SoundAdvanced | ev.SoundEnded | ev.SoundHeld)
 
 
 @dataclass
@@ -99,6 +103,7 @@ class _Sounding:
     end: ev.End
     late_s: float
     lane_s: float
+    loudest_percent: int
     all_sounded: bool = False
 
     def used(self, heard_s: float) -> int:
@@ -349,6 +354,8 @@ class Pole:
             self._cancel(event.token)
         if isinstance(event, ev.SoundStarted):
             assert self.amplifier_on, "sound with the relay off"
+        if isinstance(event, ev.SoundAdvanced | ev.SoundEnded | ev.SoundHeld):
+            event = self._as_loud_as_it_was(event)
         if isinstance(event, ev.SoundEnded | ev.SoundHeld):
             if event.token not in self._sounding:
                 return
@@ -413,6 +420,9 @@ class Pole:
                 self._silence(token)
             case do.Hold(token=token):
                 self._hold(token)
+            case do.SetGain(token=token, gain_percent=percent) if token in self._sounding:
+                sounding = self._sounding[token]
+                sounding.loudest_percent = max(sounding.loudest_percent, percent)
             case do.SwitchRelay(zone=zone, on=True):
                 assert self.state.card_open, "the relay closes on a card that does not run"
                 if self.behaviour.broken.get(zone, 0):
@@ -459,29 +469,35 @@ class Pole:
     def _sound(self, effect: do.Sound) -> None:
         """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
         behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
-        for other in list(self._sounding):
-            assert other == token or self._sounding[other].at_s + self._sounding[other].length_s <= self.mono_s + 0.1, (
-                "two items sound at once"
-            )
         begun_s = self.mono_s + behave.card_lead_s
         at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
+        others = [each.at_s + each.length_s for other, each in self._sounding.items() if other != token]
+        assert max(others, default=0.0) <= max(at_s, self.mono_s + 0.1), "two items sound at once"
         lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
         late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
         lane_s, rest_s = lane_s + late_s, rest_s - late_s
         length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
-        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s)
+        sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s, effect.gain_percent)
         if length_s > 0:
             self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
                 advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second))
                 self.later(at_s - self.mono_s + second, advanced)
+            told_s = max(0.0, length_s - CARD_HOLDS_S)
+            self.later(at_s - self.mono_s + told_s, ev.SoundEnding(token, at_s + length_s))
             ended = ev.SoundEnded(token, end, self._loudness(length_s), sounding.used(length_s))
             self.later(at_s - self.mono_s + length_s + behave.told_s, ended)
 
     def _loudness(self, heard_s: float) -> Loudness:
         return Loudness(round(heard_s * SAMPLE_RATE), -20.0, -3.0, 0)
+
+    def _as_loud_as_it_was(self, event: E) -> E:
+        sounding = self._sounding.get(event.token)
+        if sounding is None or sounding.loudest_percent:
+            return event
+        return replace(event, loudness=replace(event.loudness, rms_dbfs=None, peak_dbfs=None))
 
     def _hear(self, token: int, loudness: Loudness) -> None:
         sounding = self._sounding.pop(token)
@@ -531,6 +547,9 @@ class Pole:
             self.later(self.behaviour.silence_s, held)
 
 
+CARD_HOLDS_S = 0.6
+"""So long before its last sample has left an item is all in the card."""
+
 FADE_S = 0.01
 """Two ends that are nearer than this are one."""
 
@@ -545,7 +564,9 @@ def how_it_ends(effect: do.Sound, at_s: float, late_s: float, rest_s: float) -> 
 
 
 def _ends(event: ev.Event, token: int) -> bool:
-    return isinstance(event, ev.SoundEnded | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
+    return (
+        isinstance(event, ev.SoundEnded | ev.SoundEnding | ev.SoundStarted | ev.SoundAdvanced) and event.token == token
+    )
 
 
 def make_pole(

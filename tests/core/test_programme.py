@@ -2,17 +2,21 @@
 
 import itertools
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from agent.core import programme as prog
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
+from agent.core.prefetching import MAX_WANTED
 from agent.core.stages import FETCH_PATIENCE_S
 from agent.messages import effects as do
 from agent.messages import events as ev
-from agent.messages.commands import Order, Play, Prefetch, Repeat
+from agent.messages.commands import Order, Play, Prefetch, Repeat, SetMute
+from agent.messages.documents import Day, SetSchedule, Slot
 from agent.messages.reasons import Reason
+from agent.messages.reports import Alarm
 from agent.messages.rules import Rules, split
 from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
@@ -29,6 +33,11 @@ from tests.core.pole import (
     play,
     stop,
 )
+
+
+def alarms(pole: Pole) -> list[Alarm]:
+    return [each for each in pole.reports if isinstance(each, Alarm)]
+
 
 INSTANT = AmplifierSettings(warm_up_ms=0)
 LONG = 600.0
@@ -796,6 +805,18 @@ class TestCommonStart:
         assert drill.at_s + pole.wall_offset_s == pytest.approx(start_s)
         assert 0.0 < drill.at_s - (news.at_s + news.until_s) < 0.4
 
+    @pytest.mark.parametrize("common", [False, True])
+    def test_what_goes_on_after_an_emergency_keeps_to_the_clock_where_others_sound_the_same(self, common: bool) -> None:
+        pole = pole_of(60.0)
+        order = play("news")
+        pole.order(altered(order, start_at=pole.wall_s + 12) if common else order)
+        pole.run(30.0)
+        pole.order(emergency("flood", SIREN, max_duration_s=5))
+        pole.run(100.0)
+        sounds = [each for _, each in pole.of(do.Sound) if isinstance(each, do.Sound)]
+        assert [each.at_mono_s is not None for each in sounds] == [common, False, False]
+        assert [each.paced for each in sounds] == [False, False, common]
+
     def test_an_emergency_before_the_start_lets_it_join_late(self) -> None:
         pole = pole_of(30.0)
         pole.order(altered(play("news"), start_at=pole.wall_s + 60))
@@ -937,11 +958,91 @@ class TestPrefetch:
         assert all(each.pin for _, each in asked)
         assert len({when for when, _ in asked}) == 2
 
-    def test_a_failure_is_tried_again_and_not_for_ever(self) -> None:
-        pole = pole_of(fetch_fails={"https://files.example/a.mp3": Reason.NO_ANSWER})
+    def test_a_failure_is_tried_again_and_not_for_ever_and_then_told(self) -> None:
+        pole = pole_of(fetch_fails={"https://files.example/a.mp3": Reason.HASH_MISMATCH})
         pole.order(Prefetch((FILE,)), may=frozenset({"prefetch"}))
         pole.run(10_000.0)
         assert len(pole.of(do.Prefetch)) == 4
+        [alarm] = alarms(pole)
+        assert (alarm.what, alarm.count) == ("not_prefetched", 1)
+        assert "https://files.example/a.mp3" in alarm.detail
+        assert "hash_mismatch" in alarm.detail
+        assert pole.stored.wanted == {}, "given up"
+
+    def test_many_are_told_in_few_alarms(self) -> None:
+        files = tuple(Source(file=File("https://files.example/a.mp3", f"{number:064x}", 1_000)) for number in range(60))
+        pole = pole_of(fetch_fails={"https://files.example/a.mp3": Reason.NO_ANSWER})
+        for first in range(0, 60, 4):
+            pole.order(Prefetch(files[first : first + 4]), may=frozenset({"prefetch"}))
+        pole.run(20_000.0)
+        told = alarms(pole)
+        assert sum(each.count for each in told) == 60
+        assert len(told) <= 3
+
+    @pytest.mark.parametrize("pin", [False, True])
+    def test_what_was_ordered_outlives_crash_and_power_cut_until_it_is_here(self, pin: bool) -> None:
+        pole = pole_of()
+        pole.order(Prefetch((FILE, OTHER_FILE), pin=pin), may=frozenset({"prefetch"}))
+        pole.run(0.1)
+        again = pole.after_crash().connect()
+        assert again.of(do.Prefetch) == []
+        once_more = again.after_power_cut(60.0).connect()
+        once_more.run(301.0)
+        asked = [each for _, each in once_more.of(do.Prefetch) if isinstance(each, do.Prefetch)]
+        assert {each.file for each in asked} == {FILE.file, OTHER_FILE.file}
+        assert [each.pin for each in asked] == [pin, pin]
+        assert once_more.stored.wanted == {}
+        last = once_more.after_crash()
+        last.run(400.0)
+        assert last.of(do.Prefetch) == []
+
+    def test_a_second_order_that_pins_is_not_forgotten_with_the_first(self) -> None:
+        pole = pole_of(fetch_slow={"https://files.example/a.mp3": 5.0})
+        pole.order(Prefetch((FILE,)), may=frozenset({"prefetch"}))
+        while not pole.of(do.Prefetch):
+            pole.run(1.0)
+        pole.order(Prefetch((FILE,), pin=True), may=frozenset({"prefetch"}))
+        pole.run(6.0)
+        assert len(pole.of(do.Prefetch)) == 1, "it is here, and the second not yet due"
+        again = pole.after_crash()
+        again.run(400.0)
+        assert [each.pin for _, each in again.of(do.Prefetch) if isinstance(each, do.Prefetch)] == [True]
+
+    def test_files_of_a_schedule_that_find_no_place_are_told(self) -> None:
+        pole = pole_of()
+        for number in range(0, MAX_WANTED, 4):
+            files = (Source(file=File("https://f.example/x", f"{number + each:064x}", 9)) for each in range(4))
+            pole.order(Prefetch(tuple(files)), may=frozenset({"prefetch"}))
+        slots = tuple(
+            Slot(f"s{n}", tuple(Day), "05:00", Kind.NORMAL, "t", (source,), 60, date(2026, 1, 1), date(2028, 1, 1))
+            for n, source in enumerate((FILE, OTHER_FILE))
+        )
+        pole.order(SetSchedule(1, slots), may=frozenset({"schedule", "play.normal"}))
+        pole.run(1.0)
+        [alarm] = alarms(pole)
+        assert (alarm.what, alarm.count) == ("not_prefetched", 2)
+
+
+@pytest.mark.parametrize(
+    ("muted_from_s", "until_s", "reason"),
+    [(58.0, None, None), (0.0, 58.0, None), (0.0, None, Reason.MUTED), (20.0, 40.0, None)],
+)
+def test_muted_is_what_nobody_could_hear_at_all(
+    muted_from_s: float, until_s: float | None, reason: Reason | None
+) -> None:
+    pole = pole_of(60.0)
+    if muted_from_s == 0.0:
+        pole.order(SetMute(True))
+        pole.run(1.0)
+    pole.order(play("news"))
+    if muted_from_s > 0.0:
+        pole.run(muted_from_s)
+        pole.order(SetMute(True))
+    if until_s is not None:
+        pole.run(until_s - muted_from_s)
+        pole.order(SetMute(False))
+    pole.run(70.0)
+    assert results(pole) == {"news": ("played", reason)}
 
 
 def test_heard_names_what_it_was() -> None:

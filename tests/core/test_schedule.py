@@ -89,6 +89,45 @@ class TestInTime:
         assert (on, off) == (True, False)
         assert off_s - (pole.heard[0].at_s + 60.0) == pytest.approx(3.0, abs=0.01), "it lingers"
 
+    @pytest.mark.parametrize("first", [VOV, {"builtin": {"name": "tone"}}], ids=["radio", "tone"])
+    def test_a_slot_at_the_end_of_anothers_window_begins_on_its_instant_and_loses_nothing(
+        self, first: dict[str, object]
+    ) -> None:
+        """05:00 the radio, 05:30 the commune."""
+        pole = pole_with(slot("21:20", sources=[first], max_duration_s=60), slot("21:21", "own"), sound_length_s=300.0)
+        pole.run(1_200.0)
+        radio, own = pole.heard
+        assert (local(pole, own.at_s), own.from_s, own.until_s) == ("Mon 21:21:00", 0.0, 300.0)
+        assert own.at_s == pytest.approx(radio.at_s + 60.0)
+        assert [on for _, on in pole.relay()] == [True, False]
+        assert [each[1] for each in told(pole)] == ["played", "played"]
+        assert [each.played_s for each in pole.records] == [60.0, 300.0]
+
+    def test_what_ends_before_it_might_leaves_the_air_to_what_waits(self) -> None:
+        """The first file has 20 s only: what is set for the end of its window keeps nobody else waiting."""
+        pole = pole_with(slot("21:20", max_duration_s=60), slot("21:21", "own"), sound_length_s=20.0)
+        pole.run(1_200.0)
+        assert [(each.item, local(pole, each.at_s)) for each in pole.heard] == [
+            ("news.20260921", "Mon 21:20:00"),
+            ("own.20260921", "Mon 21:21:00"),
+        ]
+
+    @pytest.mark.parametrize("before_s", [0.5, 0.1])
+    def test_an_emergency_between_them_is_heard_at_once_and_the_second_joined_late(self, before_s: float) -> None:
+        pole = pole_with(slot("21:20", sources=[VOV], max_duration_s=60), slot("21:21", "own"), sound_length_s=300.0)
+        pole.run(START_WALL_S + 460.0 - pole.world_s - before_s)
+        ordered_s = pole.mono_s
+        pole.order(play("flood", kind=Kind.EMERGENCY, max_duration_s=30))
+        pole.run(1_200.0)
+        assert [each.item.partition(".")[0] for each in pole.heard if each.until_s > each.from_s] == [
+            "news",
+            "flood",
+            "own",
+        ]
+        flood, own = pole.heard[-2:]
+        assert flood.at_s - ordered_s < 0.3
+        assert own.from_s > 25.0
+
     def test_the_union_of_all_authorities_plays(self) -> None:
         pole = pole_with(slot("05:00"))
         hear(pole, set_schedule(1, slot("17:00", "culture")), DISTRICT, jti="second-schedule-x")
@@ -317,6 +356,18 @@ class TestEnds:
         pole.run(5.0)
         assert told(pole) == [("news.20260921", "stopped", Reason.SUPERSEDED)]
 
+    def test_after_a_crash_it_goes_on_where_it_was_though_its_schedule_is_another_version_by_then(self) -> None:
+        pole = pole_with(slot("21:20"), sound_length_s=300.0)
+        pole.run(450.0)
+        hear(pole, set_schedule(2, slot("21:20"), slot("22:00", "more")), CLERK, jti="version-two-of-it")
+        pole.run(10.0)
+        again = pole.after_crash()
+        again.run(600.0)
+        assert again.heard[0].from_s > 50.0
+        [record] = again.records
+        assert (record.result, record.jti.startswith("version-two")) == ("played", True)
+        assert record.played_s > 295.0, "what sounded before is counted"
+
     def test_a_new_version_that_still_has_it_lets_it_sound(self) -> None:
         pole = pole_with(slot("21:20"))
         pole.run(450.0)
@@ -324,6 +375,14 @@ class TestEnds:
         pole.run(1_000.0)
         assert told(pole) == [("news.20260921", "played", None)]
         assert len(pole.heard) == 1
+
+    def test_a_slot_is_as_loud_as_its_key_may_be_today(self) -> None:
+        pole = pole_with(slot("21:20"))
+        pole.run(450.0)
+        pole.hear(change(trust(2, replace(CLERK, max_volume_percent=15), DISTRICT), A))
+        pole.run(1.0)
+        gains = [each.gain_percent for _, each in pole.of(do.SetGain) if isinstance(each, do.SetGain)]
+        assert gains == [15]
 
     def test_a_removed_key_takes_its_schedule_with_it(self) -> None:
         pole = pole_with(slot("21:20"))

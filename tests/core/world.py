@@ -13,7 +13,7 @@ from agent.core import programme as prog
 from agent.core.amplifier import ENERGISED, AmplifierSettings, Mode
 from agent.core.items import EMERGENCY_COMMIT_WAIT_S, SAMPLE_RATE, Item
 from agent.core.records import zones_of
-from agent.core.stages import Stage
+from agent.core.stages import Attempt, Stage
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play, SetTrust, VerifiedCommand
@@ -26,7 +26,7 @@ from agent.messages.reports import CommandOutcome, PlayRecord
 from agent.messages.rules import Rules, rules_of
 from agent.messages.timetable import occurrences
 from agent.messages.trust import TrustDocument
-from tests.core.pole import how_it_ends
+from tests.core.pole import CARD_HOLDS_S, how_it_ends
 from tests.stored import Model
 
 START_WALL_S = 1_790_000_000.0
@@ -61,7 +61,12 @@ class OnCard:
     end: ev.End
     late_s: float = 0.0
     started: bool = False
+    ending_told: bool = False
     advanced_s: float = 0.0
+
+    @property
+    def ends_s(self) -> float:
+        return self.at_s + self.length_s
 
     def heard_s(self, at_s: float) -> float:
         return min(self.length_s, max(0.0, at_s - self.at_s))
@@ -196,6 +201,7 @@ class World:
             ),
             memory.slots,
             memory.ledger,
+            memory.wanted,
             self.progress,
         )
 
@@ -356,12 +362,13 @@ class World:
             zones = set(zones_of(self.state, attempt.item)) - without
             assert zones, "sound with all relays off"
             assert all(self.relays[zone] for zone in zones), "sound with a relay off"
-        assert not self.on_card, "two lanes sound at once"
         assert effect.max_samples > 0, "sound that is over before it begins"
         begun_s = self.mono_s + 0.02
         at_s = begun_s if effect.at_mono_s is None else max(begun_s, effect.at_mono_s)
         left_s = max(0.0, self.length_s - self.played_s.get(effect.token, 0.0))
         late_s = 0.0 if effect.at_mono_s is None else min(left_s, at_s - effect.at_mono_s)
+        for other in self.on_card.values():
+            assert other.at_s + other.length_s <= max(at_s, self.mono_s) + SLACK_S, "two lanes sound at once"
         length_s, end = how_it_ends(effect, at_s, late_s, left_s - late_s)
         self.on_card[effect.token] = OnCard(at_s, length_s, end, late_s, advanced_s=at_s)
         self.sounded.append(effect.token)
@@ -447,15 +454,13 @@ class World:
 
     def _check_card(self) -> None:
         for token, sounding in self.on_card.items():
-            current = self.state.programme.current
-            assert current is not None, "something sounds, and nothing is on the air"
-            assert current.token == token, "something sounds that is not on the air"
-            assert current.stage in {Stage.SOUNDING, Stage.ENDING}, current.stage
+            if self.mono_s >= sounding.ends_s:
+                continue
+            current = self._sounding_attempt(token)
             self._must_be_ordered(current.item)
             trusted_s = self.trusted_s
             assert trusted_s is not None, "sound before the time is known"
-            if self.mono_s < sounding.at_s + sounding.length_s:
-                assert trusted_s <= current.item.not_after + SLACK_S, "it sounds after its end"
+            assert trusted_s <= current.item.not_after + SLACK_S, "it sounds after its end"
             if not current.item.is_emergency:
                 assert not self._is_quiet(trusted_s), "the ordinary programme sounds in quiet hours"
             modes = {self.state.amplifiers[zone].mode for zone in zones_of(self.state, current.item)}
@@ -463,6 +468,19 @@ class World:
                 assert Mode.ON in modes, f"sound on amplifiers that are {modes}"
             else:
                 assert modes == {Mode.ON}, f"sound on an amplifier that is {modes}"
+
+    def _sounding_attempt(self, token: int) -> Attempt:
+        """What sounds is on the air, or is ending beside what follows it there."""
+        programme = self.state.programme
+        attempt = next((each for each in prog.attempts(programme) if each.token == token), None)
+        assert attempt is not None, "something sounds that is not in the programme"
+        if attempt is programme.current:
+            assert attempt.stage in {Stage.SOUNDING, Stage.ENDING}, attempt.stage
+        else:
+            assert attempt.stage is Stage.ENDING, "something sounds that is not on the air"
+            assert attempt.ends_s is not None, "something is silenced, and sounds"
+            assert programme.current is not None, "something sounds, and nothing is on the air"
+        return attempt
 
     def _must_be_ordered(self, item: Item) -> None:
         """By a command that was verified and is not over, under keys that still count; stored, or an emergency."""
@@ -628,20 +646,25 @@ class World:
             self.tell(ev.SoundHeld(token, loudness(held.length_s), held.used(held.length_s)))
 
     def _next_of_card_s(self) -> float | None:
+        instants = []
         for sounding in self.on_card.values():
-            ended_s = sounding.at_s + sounding.length_s + TOLD_S
             if not sounding.started and sounding.length_s > 0:
-                return sounding.at_s
-            return min(ended_s, sounding.advanced_s + 4.0)
-        return None
+                instants.append(sounding.at_s)
+            elif not sounding.ending_told:
+                instants.append(max(sounding.at_s, sounding.ends_s - CARD_HOLDS_S))
+            instants += [sounding.ends_s + TOLD_S, sounding.advanced_s + 4.0]
+        return min(instants, default=None)
 
     def _play_card(self) -> None:
         for token, sounding in [*self.on_card.items()]:
             if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.at_s:
                 sounding.started = True
                 self.tell(ev.SoundStarted(token, sounding.at_s))
-            elif self.mono_s >= sounding.at_s + sounding.length_s + TOLD_S:
+            elif self.mono_s >= sounding.ends_s + TOLD_S:
                 self.tell(sounding.ended(sounding.end, token))
+            elif not sounding.ending_told and self.mono_s >= sounding.ends_s - CARD_HOLDS_S:
+                sounding.ending_told = True
+                self.tell(ev.SoundEnding(token, sounding.ends_s))
             elif sounding.started and self.mono_s >= sounding.advanced_s + 4.0:
                 sounding.advanced_s = self.mono_s
                 heard_s = sounding.heard_s(self.mono_s)
