@@ -1,7 +1,8 @@
 """One thread of a process stopped where it is, while all others go on: so a library, a driver or a disk hangs.
 
-By ptrace (Linux, x86-64 and arm64 alike), which stops a single thread; the process must be ours or a child's. A thread
-that waits in a system call is stopped in it: the interpreter's lock is not held.
+By ptrace (Linux, x86-64 and arm64 alike), which stops a single thread; the process must be ours or a child's. It is
+stopped where it waits in the kernel for something to happen, and not before: there it does not hold the interpreter's
+lock, with which all threads of Python would stand still.
 """
 
 import ctypes
@@ -16,9 +17,15 @@ from typing import Final, Self
 _SEIZE: Final = 0x4206
 _INTERRUPT: Final = 0x4207
 _DETACH: Final = 17
+_CONT: Final = 7
 _WALL: Final = 0x40000000
 PATIENCE_S: Final = 20.0
 LOOK_S: Final = 0.02
+_WAITS: Final = {
+    "x86_64": frozenset({7, 23, 35, 202, 230, 232, 270, 271, 281}),
+    "aarch64": frozenset({22, 72, 73, 98, 101, 115}),
+}
+"""System calls that wait: poll, select, nanosleep, futex, epoll_wait and their kin (asm/unistd.h of each machine)."""
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
@@ -50,7 +57,7 @@ class Frozen:
 
     def __enter__(self) -> Self:
         self._tracer.start()
-        error = self._told.get(timeout=PATIENCE_S)
+        error = self._told.get(timeout=2 * PATIENCE_S)
         if error is not None:
             raise error
         return self
@@ -62,8 +69,7 @@ class Frozen:
     def _trace(self) -> None:
         try:
             _call(_SEIZE, self._tid)
-            _call(_INTERRUPT, self._tid)
-            _wait_for_stop(self._tid)
+            self._stop_in_a_wait()
         except OSError as error:
             self._told.put(error)
             return
@@ -72,6 +78,23 @@ class Frozen:
             if _has_ended(self._tid):
                 return
         _ptrace(_DETACH, self._tid, None, None)
+
+    def _stop_in_a_wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            _call(_INTERRUPT, self._tid)
+            _wait_for_stop(self._tid)
+            if _waits(self._tid):
+                return
+            _call(_CONT, self._tid)
+            time.sleep(LOOK_S)
+        raise TimeoutError(f"thread {self._tid} never waits")
+
+
+def _waits(tid: int) -> bool:
+    """Whether this thread, which is stopped, was in a system call that waits."""
+    call = Path(f"/proc/{tid}/syscall").read_text().split()[0]
+    return call.isdecimal() and int(call) in _WAITS[os.uname().machine]
 
 
 def _call(request: int, tid: int) -> None:

@@ -44,6 +44,7 @@ class Desk:
         self.pcm = pcm or SimulatedPcm()
         self.events: list[Event] = []
         self.endings: list[SoundEnding] = []
+        self.advances: list[SoundAdvanced] = []
         self.playout = Playout(post=self._post, now_s=self.pcm.now_s)
         self.open()
 
@@ -55,7 +56,9 @@ class Desk:
     def _post(self, event: Event) -> None:
         if isinstance(event, SoundEnding):
             self.endings.append(event)
-        elif not isinstance(event, SoundAdvanced):
+        elif isinstance(event, SoundAdvanced):
+            self.advances.append(event)
+        else:
             self.events.append(event)
 
     def run(self, seconds: float) -> None:
@@ -482,6 +485,20 @@ def test_another_item_sounds_while_one_is_held() -> None:
     assert np.array_equal(loud[begin : begin + count], samples_of(alarm))
     rest = np.concatenate([loud[:begin], loud[begin + count :]])
     assert_held_and_gone_on(rest, normal, [held.loudness.samples, RATE_HZ - held.loudness.samples])
+
+
+@pytest.mark.parametrize("gain_percent", [100, 0])
+def test_it_is_told_for_how_long_a_source_has_given_zeros_whatever_the_gain(gain_percent: int) -> None:
+    desk = Desk()
+    lane = desk.lane(noise(2 * RATE_HZ) + bytes(2 * 3 * RATE_HZ) + noise(RATE_HZ // 2), ended=False)
+    desk.playout.sound(1, gain_percent, FOR_EVER)
+    desk.run(5.8)
+    lane.push(bytes(2 * RATE_HZ))
+    desk.run(1.0)
+    silent_s = [event.silent_s for event in desk.advances]
+    assert silent_s[:2] == [0.0, pytest.approx(0.0, abs=0.05)]
+    assert silent_s[2:5] == [pytest.approx(each, abs=0.05) for each in (1.0, 2.0, 3.0)]
+    assert 0.0 < silent_s[5] < 0.6, "counted anew after what came between"
 
 
 def test_each_stretch_has_its_own_loudness() -> None:

@@ -209,7 +209,7 @@ class Playout:
         if moves and self._now_s() >= self._advance_due_s:
             self._advance_due_s = self._now_s() + ADVANCE_EVERY_S
             item = self._items[-1]
-            self._post(SoundAdvanced(token=item.token, loudness=item.loudness(), used=item.over()))
+            self._post(SoundAdvanced(item.token, item.loudness(), item.over(), item.silent / RATE_HZ))
 
     def _needs_more(self) -> bool:
         item = self._items[-1]

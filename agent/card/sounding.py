@@ -43,6 +43,7 @@ class _Block:
     gain_after: float
     squares: float
     peak: int
+    silent: bool
 
     @property
     def samples(self) -> int:
@@ -58,6 +59,7 @@ class _Block:
             gain_after=self.gain_after,
             squares=self.squares * (1 - share),
             peak=self.peak,
+            silent=self.silent,
         )
 
 
@@ -102,6 +104,8 @@ class Sounding:
         self.holding = False
         """Its last 10 ms are a fade, after which it is held."""
         self.underruns = 0
+        self.silent = 0
+        """Samples that have left the card since the source last gave anything but zeros, whatever the gain."""
         self.rest = rest
         """Taken back from the card, as it was before its gain: comes before what the lane holds."""
         self._resumed = resumed
@@ -183,7 +187,8 @@ class Sounding:
         rms = audioop.rms(audioop.lin2lin(pcm, BYTES_A_SAMPLE, _SQUARES_WIDTH), _SQUARES_WIDTH) / _SQUARES_SCALE
         samples = len(pcm) // BYTES_A_SAMPLE
         peak = audioop.max(pcm, BYTES_A_SAMPLE)
-        self._in_card.append(_Block(position, raw, before, after, rms * rms * samples, peak))
+        silent = peak == 0 and audioop.max(raw, BYTES_A_SAMPLE) == 0
+        self._in_card.append(_Block(position, raw, before, after, rms * rms * samples, peak, silent))
         self._end = position + samples
         return pcm
 
@@ -211,6 +216,7 @@ class Sounding:
             self._sounded += left
             self._squares += block.squares * left / block.samples
             self._peak = max(self._peak, block.peak)
+            self.silent = self.silent + left if block.silent else 0
             if left < block.samples:
                 self._in_card[0] = block.after(left)
                 return

@@ -102,10 +102,7 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
     if attempt is None:
         return
     if isinstance(event, ev.SoundAdvanced):
-        on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
-        moved = stages.moving(attempt, turn.now.mono_s)
-        moved = replace(moved, so_far=event.loudness, so_far_used=event.used)
-        set_attempt(turn, replace(moved, so_far_at_s=turn.trusted_s, so_far_on_s=on_s))
+        _advance(turn, attempt, event)
         return
     if isinstance(event, ev.SoundFlowed):
         set_attempt(turn, stages.flowing(attempt, turn.now.mono_s))
@@ -113,6 +110,16 @@ def on_flow(turn: Turn, event: ev.SoundAdvanced | ev.SoundStarved | ev.SoundFlow
     set_attempt(turn, stages.starving(attempt, event.at_mono_s))
     if attempt.broken is not None and attempt.stage is Stage.SOUNDING:
         end_source(turn, attempt, attempt.broken)
+
+
+def _advance(turn: Turn, attempt: Attempt, event: ev.SoundAdvanced) -> None:
+    on_s = zones.energised_s(turn, attempt.item) - attempt.amplifier_base_s
+    moved = stages.moving(attempt, turn.now.mono_s)
+    moved = replace(moved, so_far=event.loudness, so_far_used=event.used)
+    moved = replace(moved, so_far_at_s=turn.trusted_s, so_far_on_s=on_s)
+    set_attempt(turn, moved)
+    if stages.is_silent(moved, event.silent_s):
+        end_source(turn, moved, Outcome("failed", Reason.SILENT, f"digital silence for {event.silent_s:.0f} s"))
 
 
 def on_ending(turn: Turn, event: ev.SoundEnding) -> None:

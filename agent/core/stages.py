@@ -21,6 +21,9 @@ FIRST_SOUND_S: Final = 4.5
 """From the first byte to the first sample, from `Sound` to the card's word, and how much longer an item may be silent
 than it sounded. Reported within 5 s."""
 
+SILENT_S: Final = 4.0
+"""How long a relay may give digital silence where another source is there; told once a second, acted on within 5 s."""
+
 CARD_WAIT_S: Final = 4.5
 """How long an item that is ready waits for the sound card."""
 
@@ -173,6 +176,12 @@ def ends_by_s(attempt: Attempt) -> float | None:
         return None
     limit_s = max(attempt.since_s, attempt.at_mono_s or 0.0) + attempt.item.samples_left / its.SAMPLE_RATE
     return limit_s if attempt.until_s is None else min(limit_s, attempt.until_s)
+
+
+def is_silent(attempt: Attempt, silent_s: float) -> bool:
+    """Whether a relay has given nothing but zeros for so long that another source, if there is one, has its turn."""
+    sounding = attempt.stage is Stage.SOUNDING and attempt.item.is_live
+    return sounding and silent_s >= SILENT_S
 
 
 def has_next(attempt: Attempt) -> bool:

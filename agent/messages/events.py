@@ -336,12 +336,14 @@ class SoundStarted:
 class SoundAdvanced:
     """The card goes on playing this lane: said every second, so that a card that hangs is noticed.
 
-    `loudness` is of all that has left the card since `Sound` was asked, `used` as in `SoundEnded`.
+    `loudness` is of all that has left the card since `Sound` was asked, `used` as in `SoundEnded`. `silent_s` is how
+    long the source has given digital silence by now, whatever the gain.
     """
 
     token: int
     loudness: Loudness
     used: int
+    silent_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class Behaviour:
     fetch_fails: dict[str, Reason] = field(default_factory=dict)
     decode_s: float | None = 0.01
     card_s: float | None = 0.02
+    silent_from_s: dict[str, float] = field(default_factory=dict)
+    """From where on a relay, by its address, gives digital silence."""
     sound_length_s: float = 2.0
     length_told: bool = True
     """The player says how long a file is, asked for what lies behind its end."""
@@ -140,6 +142,7 @@ class Pole:
         self.progress = NO_PROGRESS
         self._bringing: dict[int, tuple[str, float]] = {}
         self._brought_s: dict[str, float] = {}
+        self._silent_from_s: dict[int, float] = {}
         self._connection = 0
         self.wall_offset_s = self.world_offset_s = START_WALL_S - self.mono_s
         self.state = node.initial(self.settings, self.trust, self.released_s, self.now, self.carried)
@@ -388,6 +391,7 @@ class Pole:
             case do.FetchFile(token=token, file=file):
                 self._fetch(token, file.uri, ev.FileReady(token, "/cache/file"))
             case do.OpenStream(token=token, relay=relay):
+                self._silent_from_s[token] = self.behaviour.silent_from_s.get(relay.uri, math.inf)
                 self._fetch(token, relay.uri, ev.StreamReady(token, 99, b"ID3"))
             case do.Decode(token=token, from_s=from_s):
                 self._skipped[token] = from_s
@@ -483,7 +487,8 @@ class Pole:
             self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
-                advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second))
+                silent_s = max(0.0, second - self._silent_from_s.get(token, math.inf))
+                advanced = ev.SoundAdvanced(token, self._loudness(second), sounding.used(second), silent_s)
                 self.later(at_s - self.mono_s + second, advanced)
             told_s = max(0.0, length_s - CARD_HOLDS_S)
             self.later(at_s - self.mono_s + told_s, ev.SoundEnding(token, at_s + length_s))

@@ -289,6 +289,41 @@ def test_a_relay_that_ends_plays_out_what_it_gave() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.EMERGENCY])
+def test_the_next_source_takes_over_from_a_relay_that_gives_digital_silence(kind: Kind) -> None:
+    """The studio's line is dead, and the encoder goes on: nothing stalls, and the village hears nothing."""
+    pole = make_pole(Behaviour(sound_length_s=600.0, silent_from_s={"https://radio.vov.example/live": 20.0}))
+    pole.start().connect()
+    pole.order(play("radio", RELAY, FILE, kind=kind, max_duration_s=120))
+    pole.run(200.0)
+    relay, file = pole.heard
+    assert relay.until_s - relay.from_s <= 20.0 + 5.0
+    assert file.from_s == 0.0
+    (record,) = pole.records
+    assert (record.result, record.reason, record.source.kind) == ("played", Reason.MAX_DURATION, "file")
+    assert record.played_s == pytest.approx(120.0, abs=1.0)
+
+
+def test_where_there_is_no_next_source_a_silent_relay_may_come_back() -> None:
+    pole = make_pole(Behaviour(sound_length_s=600.0, silent_from_s={"https://radio.vov.example/live": 20.0}))
+    pole.start().connect()
+    pole.order(play("radio", RELAY, max_duration_s=120))
+    pole.run(200.0)
+    assert len(pole.heard) == 1
+    assert [each.played_s for each in pole.records] == [120.0]
+
+
+def test_a_file_is_as_silent_as_it_was_ordered() -> None:
+    pole = make_pole(Behaviour(sound_length_s=60.0)).start().connect()
+    pole.order(play("news", FILE, OTHER_FILE))
+    pole.run(10.0)
+    current = pole.state.programme.current
+    assert current is not None
+    pole.tell(ev.SoundAdvanced(current.token, current.so_far, current.so_far_used, silent_s=30.0))
+    pole.run(100.0)
+    assert [each.source.sha256 for each in pole.records] == ["a" * 64]
+
+
 def test_the_next_source_takes_over_from_a_relay_whose_server_hung_up() -> None:
     pole = make_pole().start().connect()
     pole.order(play("radio", RELAY, FILE, max_duration_s=3))
