@@ -179,9 +179,12 @@ def ends_by_s(attempt: Attempt) -> float | None:
 
 
 def is_silent(attempt: Attempt, silent_s: float) -> bool:
-    """Whether a relay has given nothing but zeros for so long that another source, if there is one, has its turn."""
+    """Whether a relay has given nothing but zeros for so long that another source has its turn (ADR 39).
+
+    Where there is no other it stays on: the studio may come back.
+    """
     sounding = attempt.stage is Stage.SOUNDING and attempt.item.is_live
-    return sounding and silent_s >= SILENT_S
+    return sounding and silent_s >= SILENT_S and has_next(attempt)
 
 
 def has_next(attempt: Attempt) -> bool:
