@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,6 +22,7 @@ _CONT: Final = 7
 _WALL: Final = 0x40000000
 PATIENCE_S: Final = 20.0
 LOOK_S: Final = 0.02
+AGAIN_S: Final = 0.0005
 _WAITS: Final = {
     "x86_64": frozenset({7, 23, 35, 202, 230, 232, 270, 271, 281}),
     "aarch64": frozenset({22, 72, 73, 98, 101, 115}),
@@ -47,10 +49,15 @@ def thread_of(pid: int, name: str) -> int:
 
 
 class Frozen:
-    """Thread `tid` stands still from `__enter__` to `__exit__`. Only the tracer may let it go: a thread of its own."""
+    """Thread `tid` stands still from `__enter__` to `__exit__`. Only the tracer may let it go: a thread of its own.
 
-    def __init__(self, tid: int) -> None:
+    With `in_python` it is stopped in the interpreter's own code, whose lock it holds: so a C extension hangs that never
+    gave it up.
+    """
+
+    def __init__(self, tid: int, *, in_python: bool = False) -> None:
         self._tid = tid
+        self._is_there: Callable[[int], bool] = _runs_python if in_python else _waits
         self._let_go = threading.Event()
         self._told: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
         self._tracer = threading.Thread(target=self._trace, name="freezer", daemon=True)
@@ -69,7 +76,7 @@ class Frozen:
     def _trace(self) -> None:
         try:
             _call(_SEIZE, self._tid)
-            self._stop_in_a_wait()
+            self._stop_there()
         except OSError as error:
             self._told.put(error)
             return
@@ -79,22 +86,42 @@ class Frozen:
                 return
         _ptrace(_DETACH, self._tid, None, None)
 
-    def _stop_in_a_wait(self) -> None:
+    def _stop_there(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             _call(_INTERRUPT, self._tid)
             _wait_for_stop(self._tid)
-            if _waits(self._tid):
+            if self._is_there(self._tid):
                 return
             _call(_CONT, self._tid)
-            time.sleep(LOOK_S)
-        raise TimeoutError(f"thread {self._tid} never waits")
+            time.sleep(AGAIN_S)
+        raise TimeoutError(f"thread {self._tid} never is where it was to be stopped")
 
 
 def _waits(tid: int) -> bool:
     """Whether this thread, which is stopped, was in a system call that waits."""
-    call = Path(f"/proc/{tid}/syscall").read_text().split()[0]
-    return call.isdecimal() and int(call) in _WAITS[os.uname().machine]
+    call, *_ = _at(tid)
+    return call in _WAITS[os.uname().machine]
+
+
+def _runs_python(tid: int) -> bool:
+    """Whether it was in the interpreter's code, and in no system call."""
+    call, *_, counter = _at(tid)
+    return call < 0 and any(counter in code for code in _interpreter(tid))
+
+
+def _at(tid: int) -> list[int]:
+    """Number of the system call, or -1; its arguments; stack pointer and program counter (proc(5))."""
+    return [int(word, 0) for word in Path(f"/proc/{tid}/syscall").read_text().split()]
+
+
+def _interpreter(tid: int) -> Iterator[range]:
+    """Where its code is mapped: the binary or its library."""
+    for line in Path(f"/proc/{tid}/maps").read_text().splitlines():
+        addresses, access, *_, file = line.split()
+        if "x" in access and Path(file).name.startswith(("python", "libpython")):
+            start, end = (int(each, 16) for each in addresses.split("-"))
+            yield range(start, end)
 
 
 def _call(request: int, tid: int) -> None:
@@ -114,5 +141,5 @@ def _wait_for_stop(tid: int) -> None:
         found, _ = os.waitpid(tid, os.WNOHANG | _WALL)
         if found == tid:
             return
-        time.sleep(LOOK_S)
+        time.sleep(AGAIN_S)
     raise TimeoutError(f"thread {tid} does not stop")

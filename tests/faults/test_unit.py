@@ -88,6 +88,18 @@ def test_a_loop_that_hangs_loses_its_relay_in_two_seconds_and_its_process_to_the
     goes_on(node, account, item, since, fall)
 
 
+def test_a_loop_that_holds_the_interpreters_lock_loses_its_relay_to_the_watchdog(
+    node: Pole, account: Account, fall: Fall
+) -> None:
+    """The dead man's handle is Python too: it stands still with the loop."""
+    item, since = on_air(node, account), len(node.log)
+    with Frozen(node.pid, in_python=True):
+        held_s = boottime_s()
+        assert HUNG_S < fall.after_s(held_s) <= STOPPED_S
+        node.wait_for_line("status=6/ABRT", since=since)
+    goes_on(node, account, item, since, fall)
+
+
 def test_a_process_that_is_stopped_loses_its_relay_to_the_watchdog(node: Pole, account: Account, fall: Fall) -> None:
     item, since = on_air(node, account), len(node.log)
     stopped_s = boottime_s()
