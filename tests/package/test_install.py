@@ -54,6 +54,16 @@ def test_a_node_that_hangs_is_ended_and_comes_back(pole: Container) -> None:
     assert "amplifier off" in pole.journal("--unit=loa-agent")
 
 
+def test_an_ordered_restart_is_another_process_that_is_well(pole: Container) -> None:
+    first = commune.main_pid(pole)
+    node = ("--to", f"node:{commune.SITE}/{commune.NODE}")
+    assert "  accepted" in pole.run("loactl", "restart", *node, "--wait", "10")
+    pole.wait(lambda: commune.main_pid(pole) not in {first, "0"}, what="another process")
+    pole.wait(lambda: commune.state(pole)["online"], what="the link")
+    assert "restart ordered by 'commune operator'" in pole.journal("--unit=loa-agent")
+    assert "accepted (without a sound: no fault is known)" in pole.run("loactl", "self-test", *node)
+
+
 def everything(machine: Container) -> set[str]:
     """Every file, user and group there is, but for what keeps account of the system itself."""
     kept_by_others = r"^/(proc|sys|dev|run|tmp|root|var/(log|tmp|lib/(dpkg|systemd|apt)|cache/(apt|ldconfig|man)))/"
