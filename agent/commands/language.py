@@ -7,6 +7,7 @@ import gettext
 import os
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +67,7 @@ def spoken_by(environment: Mapping[str, str]) -> str:
 def choose(arguments: list[str], environment: Mapping[str, str]) -> Language:
     """By `--lang`, wherever it stands, else by the environment; argparse is told as well."""
     code = spoken_by(environment)
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, after in pairwise([*arguments, ""]):
         named = after if word == "--lang" else word.removeprefix("--lang=") if word.startswith("--lang=") else ""
         code = named if named in LANGUAGES else code
     gettext.bindtextdomain(DOMAIN, LOCALE)

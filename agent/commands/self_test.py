@@ -42,7 +42,7 @@ def main(options: argparse.Namespace, language: Language) -> int:
     ]
     well = try_all(probes, language)
     tone = f"loactl play --to node:{config.site}/{config.node} --title Test --builtin tone --max-duration 5s"
-    told = Sentence("Nothing was sounded: to hear the horns, order {order}.", order=tone)
+    told = Sentence("Nothing was sounded. To hear the horns, order: {order}", order=tone)
     print(language.text(told))
     return DONE if well else FAILED
 

@@ -50,6 +50,12 @@ def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) ->
     assert [name for name in COMMANDS if f"\n    {name} " in said] == list(COMMANDS)
 
 
+def test_nothing_at_all_is_bad_input_and_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-m", "agent"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("loa-agent: error:")
+
+
 @pytest.mark.parametrize("arguments", [[], ["reboot"], ["check", "--colour"], ["--config", "check"]])
 def test_what_cannot_be_read_is_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -174,7 +174,7 @@ def test_a_self_test_tries_what_makes_no_sound(station: Station, sound: Daemon) 
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 6
     order = "loactl play --to node:hoang-dao/tested --title Test --builtin tone --max-duration 5s"
-    assert lines[-1] == f"Nothing was sounded: to hear the horns, order {order}."
+    assert lines[-1] == f"Nothing was sounded. To hear the horns, order: {order}"
     resting = node.command("self-test", "--lang", "vi")
     assert resting.returncode == 1
     assert resting.stdout.startswith("LỖI")
