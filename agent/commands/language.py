@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config import Problem
+from agent.configuration.problems import reason_of
 from agent.messages.reasons import Reason
 from agent.messages.sentences import Sentence
 
@@ -55,7 +56,13 @@ class Language:
     def error(self, error: Exception) -> str:
         """What an error says; in English where it is not of our own words."""
         said = error.args[0] if error.args else None
-        return self.text(said) if isinstance(said, Sentence) else str(error)
+        if isinstance(said, Sentence):
+            return self.text(said)
+        if not isinstance(error, OSError) or error.filename is None:
+            return str(error)
+        if isinstance(error, PermissionError):
+            return self.text(Sentence("{file}: {why}: say it with sudo", file=error.filename, why=reason_of(error)))
+        return self.text(Sentence("{file}: {why}", file=error.filename, why=reason_of(error)))
 
 
 def spoken_by(environment: Mapping[str, str]) -> str:
