@@ -29,8 +29,10 @@ SERIOUS = 3
 FRAME_ROWS = 7
 """Lines of the screen that the table's frame, its head and the summary take."""
 
-WIDE = 120
+WIDE = 150
 """Columns of a screen that shows all of the table; a narrower one shows what is to be looked at, whole."""
+VERY_WIDE = 200
+"""Of one that shows long names whole."""
 
 _COLUMNS = {
     "node": "cụm loa",
@@ -48,7 +50,8 @@ _COLUMNS = {
 """The head in English and Vietnamese."""
 _RIGHT = frozenset({"wait", "vol", "outbox", "beat"})
 _NARROW = ("node", "state", "amp", "playing", "look at")
-_WRAPPED = ("playing", "look at")
+_CUT = {"playing": 20, "last report": 24}
+"""Characters of what may be long: a row is a line, but for what is to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,12 @@ def rendered(
     table = Table(expand=False, pad_edge=False)
     names = tuple(_COLUMNS) if width >= WIDE else _NARROW
     for name in names:
-        head = f"{name}\n{_COLUMNS[name]}"
-        table.add_column(head, justify="right" if name in _RIGHT else "left", no_wrap=name not in _WRAPPED)
+        table.add_column(
+            f"{name}\n{_COLUMNS[name]}",
+            justify="right" if name in _RIGHT else "left",
+            no_wrap=name != "look at",
+            max_width=_CUT.get(name) if width < VERY_WIDE else None,
+        )
     for urgency, _, node in shown:
         cells = dict(zip(_COLUMNS, _cells(node, now, serious=urgency <= 1), strict=True))
         table.add_row(*(cells[name] for name in names))
