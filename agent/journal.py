@@ -9,6 +9,7 @@ would hold our own lines back for it. So its stream is ours alone, and what othe
 thread `stderr`, as lines of the same kind.
 """
 
+import atexit
 import logging
 import os
 import re
@@ -36,6 +37,8 @@ MAX_UNSENT_BYTES: Final = 64 * 1024
 """Kept for a journal that is slow; beyond it lines are dropped."""
 
 PIPE_BYTES: Final = 65_536
+LAST_WORDS_S: Final = 1.0
+"""For what was written to stderr last. A child that still holds the pipe's other end must not hold up ours."""
 
 _STDERR: Final = 2
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-fA-F]{8,}\b|\b[A-Za-z0-9_-]{16,}|\d+")
@@ -57,7 +60,9 @@ def log_to_stderr() -> int:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         os.dup2(writing, _STDERR)
         os.close(writing)
-        threading.Thread(target=_pass_on, args=(reading,), name="stderr", daemon=True).start()
+        passing_on = threading.Thread(target=_pass_on, args=(reading,), name="stderr", daemon=True)
+        passing_on.start()
+        atexit.register(_let_last_words_through, last_word, passing_on)
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S"))
@@ -72,9 +77,20 @@ def _pass_on(reading: int) -> None:
     while data := os.read(reading, PIPE_BYTES):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            if text := line.decode("utf-8", "replace").strip():
-                _log.warning("stderr: %s", text)
+            _tell_foreign(line)
         rest = rest[:MAX_LINE_CHARACTERS]
+    _tell_foreign(rest)
+
+
+def _tell_foreign(line: bytes) -> None:
+    if text := line.decode("utf-8", "replace").strip():
+        _log.warning("stderr: %s", text)
+
+
+def _let_last_words_through(journal: int, passing_on: threading.Thread) -> None:
+    """Why the process ends is what it writes last, and then nobody waits for a daemon thread."""
+    os.dup2(journal, _STDERR)  # closes our end of the pipe
+    passing_on.join(LAST_WORDS_S)
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:

@@ -57,6 +57,8 @@ app.command()(cli_time.time)
 app.command()(cli_orders.volume)
 app.command()(cli_orders.mute)
 app.command("report-now")(cli_orders.report_now)
+app.command("self-test")(cli_orders.self_test)
+app.command()(cli_orders.restart)
 app.command()(cli_watch.watch)
 app.command()(cli_keys.verify)
 

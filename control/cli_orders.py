@@ -1,4 +1,4 @@
-"""`loactl play | stop | volume | mute | report-now`: one order each, by the same way."""
+"""`loactl play | stop | volume | mute | report-now | self-test | restart`: one order each, by the same way."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from agent.messages.words import Kind
 from control import orders, recordings
 from control.instants import instant_s, span_s
 from control.problems import InputError
-from control.sending import Sender, complain, sends, wall_s
+from control.sending import Sender, complain, sends, sends_and_waits, wall_s
 from control.sources import in_order
 
 ORDER_KEY = "loactl.order"
@@ -113,6 +113,18 @@ def mute(*, off: Annotated[bool, typer.Option("--off", help="Sound again.")] = F
 def report_now(*, sender: Sender) -> None:
     """Ask nodes for a status report."""
     sender.send(orders.command("report_now"), now=wall_s())
+
+
+@sends_and_waits
+def self_test(*, sender: Sender) -> None:
+    """Ask nodes what is faulty: sound card, relays, disk. Nothing sounds, no relay is switched."""
+    sender.send(orders.command("self_test"), now=wall_s())
+
+
+@sends
+def restart(*, sender: Sender) -> None:
+    """End the agent, which the system starts anew: not while an emergency sounds; what it interrupts goes on."""
+    sender.send(orders.command("restart"), now=wall_s())
 
 
 def start_s(text: str, sender: Sender, kind: Kind, now: int) -> int | None:

@@ -61,6 +61,7 @@ def time(
     with closing(connection(settings)) as session:
         session.open()
         session.listen(sites, "state", "heartbeat", "report")
+        print(f"listening for nodes that lack the time / nghe cụm loa chưa biết giờ: {wait:g} s", flush=True)
         clockmaker = Clockmaker(session, settings, known, nodes, tuple(map(co_signer, also_sign or ())), correct)
         clockmaker.run(wait)
     raise typer.Exit(_exit_code(clockmaker))

@@ -1,6 +1,7 @@
 """`loactl watch`: the fleet as it is, on the screen or as lines."""
 
 import signal
+import sys
 import time
 from contextlib import closing
 from types import FrameType
@@ -17,7 +18,7 @@ from control.options import session_name, with_settings
 from control.problems import InputError
 from control.sending import enrolled
 from control.settings import Settings, endpoint
-from control.table import FRAME_ROWS, rendered
+from control.table import FRAME_ROWS, WIDE, rendered
 from control.watching import SESSION_S, Watch, node_line, sighting_line
 
 
@@ -78,12 +79,16 @@ def _print_once(watch: Watch, json: bool) -> None:
         for node in sorted(watch.fleet, key=lambda node: node.name):
             print(node_line(node, now))
     else:
-        Console().print(rendered(watch.fleet, now, wall=time.time(), rows=None, line=watch.line))
+        console = Console() if sys.stdout.isatty() else Console(width=WIDE)  # a pipe has no width of its own
+        wall = time.time()
+        console.print(rendered(watch.fleet, now, wall=wall, rows=None, line=watch.line, width=console.width))
 
 
 def _draw(watch: Watch, live: Live) -> None:
-    rows = live.console.size.height - FRAME_ROWS
-    live.update(rendered(watch.fleet, time.monotonic(), wall=time.time(), rows=rows, line=watch.line), refresh=True)
+    width, height = live.console.size
+    now, rows = time.monotonic(), height - FRAME_ROWS
+    table = rendered(watch.fleet, now, wall=time.time(), rows=rows, line=watch.line, width=width)
+    live.update(table, refresh=True)
 
 
 def _nothing(_: object) -> None:

@@ -1,6 +1,7 @@
 """What a file holds, told to a person: a node's report or an order, header, claims, and what is proven. Pure."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,11 +47,15 @@ def inspected(data: bytes, publics: Mapping[str, str]) -> Inspection:
 
 
 def trust_lines(entry: TrustedKey) -> str:
-    """The entry for trust.yaml."""
+    """What brings the key into the document, and the entry itself."""
+    may = f" --may {','.join(entry.may)}" if entry.may else ""
+    authority = shlex.quote(entry.authority)
     return "\n".join(
         (
-            "# Paste under `keys:` in trust.yaml, then raise its version; or give it to `loactl trust add`.",
-            "# Dán vào dưới `keys:` trong trust.yaml, rồi tăng số version; hoặc dùng `loactl trust add`.",
+            "# next / tiếp theo:",
+            f"# loactl trust add {entry.kid} --public={entry.public} --authority {authority}{may}",
+            "# Or by hand, on each pole: paste this under `keys:` in trust.yaml, and raise its version.",
+            "# Hoặc sửa tay trên từng cụm loa: dán vào dưới `keys:` trong trust.yaml, rồi tăng số version.",
             key_lines(entry, remark="" if entry.may else "  # nothing yet / chưa có quyền nào"),
         )
     )

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from control.broker import Broker, Inbox
 from control.dispatch import Answer, Impostor, Session, answers
 from control.instants import span_s
 from control.keys import SigningKey
-from control.options import CONNECTION, SIGNING, flag, injecting, settings_of
+from control.options import CONNECTION, SIGNING, Command, flag, injecting, settings_of
 from control.orders import Order
 from control.plain import plain
 from control.problems import EXIT_FAILED, EXIT_REFUSED, InputError
@@ -33,9 +33,8 @@ SENDING = (
     flag("also_sign", Annotated[list[str], typer.Option(help="KID=FILE, one more signature (repeatable).")], ()),
 )
 
-
-LASTING = {"expires": "7d", "wait": 20.0}
-"""Defaults for what nodes that are away now shall find when they come back: a broker keeps their session for a week."""
+OUTCOMES_WAIT_S = 20.0
+"""How long outcomes are waited for where a command does so without being told."""
 
 STALE = (
     "phiên bản cũ: bỏ dòng `version:` rồi gửi lại · stale_version: this authority has sent a newer one already; "
@@ -107,15 +106,20 @@ def sender_of(
     return Sender(settings, addresses.require_audience(to), lifetime_s, wait, jti, tuple(also_sign))
 
 
-sends = injecting("sender", (*SENDING, *SIGNING, *CONNECTION), sender_of)
+def _sends(**defaults: object) -> Callable[[Command], Command]:
+    flags = (one.replace(default=defaults.get(one.name, one.default)) for one in SENDING)
+    return injecting("sender", (*flags, *SIGNING, *CONNECTION), sender_of)
+
+
+sends = _sends()
 """A command that sends an order: gets `sender`."""
 
-sends_lasting = injecting(
-    "sender",
-    (*(one.replace(default=LASTING.get(one.name, one.default)) for one in SENDING), *SIGNING, *CONNECTION),
-    sender_of,
-)
-"""The same for schedules, policies and prefetches: valid for a week, and outcomes are waited for."""
+sends_and_waits = _sends(wait=OUTCOMES_WAIT_S)
+"""The same where the outcome is what one asks for."""
+
+sends_lasting = _sends(expires="7d", wait=OUTCOMES_WAIT_S)
+"""For what nodes that are away now shall find when they come back (schedules, policies, files): a broker keeps their
+session for a week. Outcomes are waited for."""
 
 with_key = injecting("settings", (*SIGNING, *CONNECTION), settings_of)
 """A command that signs in its own way: gets `settings`."""

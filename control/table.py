@@ -26,23 +26,32 @@ NO_TROUBLE = 9
 SERIOUS = 3
 """Up to this rank a node is counted as one to look at: offline and silent are the last of them."""
 
-FRAME_ROWS = 6
+FRAME_ROWS = 7
 """Lines of the screen that the table's frame, its head and the summary take."""
 
-_COLUMNS = (
-    "node",
-    "state",
-    "clock",
-    "amp",
-    "playing",
-    "wait",
-    "vol",
-    "outbox",
-    "last report",
-    "beat",
-    "look at",
-)
+WIDE = 150
+"""Columns of a screen that shows all of the table; a narrower one shows what is to be looked at, whole."""
+VERY_WIDE = 200
+"""Of one that shows long names whole."""
+
+_COLUMNS = {
+    "node": "cụm loa",
+    "state": "mạng",
+    "clock": "giờ",
+    "amp": "âm ly",
+    "playing": "đang phát",
+    "wait": "chờ",
+    "vol": "âm lượng",
+    "outbox": "chưa gửi",
+    "last report": "báo cáo cuối",
+    "beat": "nhịp",
+    "look at": "cần xem",
+}
+"""The head in English and Vietnamese."""
 _RIGHT = frozenset({"wait", "vol", "outbox", "beat"})
+_NARROW = ("node", "state", "amp", "playing", "look at")
+_CUT = {"playing": 20, "last report": 24}
+"""Characters of what may be long: a row is a line, but for what is to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +107,24 @@ def beat_age_s(node: Node, now: float) -> float | None:
     return None if node.heartbeat_at is None else max(0.0, now - node.heartbeat_at)
 
 
-def rendered(fleet: Fleet, now: float, *, wall: float, rows: int | None, line: str) -> RenderableType:
-    """The table; at most `rows` nodes of it (None: all). `line` says how the connection stands."""
+def rendered(
+    fleet: Fleet, now: float, *, wall: float, rows: int | None, line: str, width: int = WIDE
+) -> RenderableType:
+    """The table; at most `rows` nodes of it (None: all), for a screen so wide. `line`: how the connection stands."""
     ranked = [(rank(node, now), node.name, node) for node in fleet]
     shown = heapq.nsmallest(len(ranked) if rows is None else max(1, rows), ranked)
     table = Table(expand=False, pad_edge=False)
-    for name in _COLUMNS:
-        table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=name == "node")
+    names = tuple(_COLUMNS) if width >= WIDE else _NARROW
+    for name in names:
+        table.add_column(
+            f"{name}\n{_COLUMNS[name]}",
+            justify="right" if name in _RIGHT else "left",
+            no_wrap=name != "look at",
+            max_width=_CUT.get(name) if width < VERY_WIDE else None,
+        )
     for urgency, _, node in shown:
-        table.add_row(*_cells(node, now, serious=urgency <= 1))
+        cells = dict(zip(_COLUMNS, _cells(node, now, serious=urgency <= 1), strict=True))
+        table.add_row(*(cells[name] for name in names))
     worrying = sum(urgency <= SERIOUS for urgency, _, _ in ranked)
     return Group(table, _summary(fleet, wall=wall, worrying=worrying, shown=len(shown), line=line))
 

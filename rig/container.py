@@ -14,14 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rig.nspawn import Cgroups, first_process, inside
 from rig.sound import wait_until
 
 BOOT_WAIT_S: Final = 120.0
 """Two seconds on an idle machine."""
 COMMAND_WAIT_S: Final = 300.0
-CGROUPS: Final = Path("/sys/fs/cgroup")
-KEPT_FROM_COMMANDS: Final = "-sys_time,-sys_module,-sys_boot,-sys_rawio"
-ENVIRONMENT: Final = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "TERM=dumb")
 
 
 class ContainerError(RuntimeError):
@@ -35,6 +33,7 @@ class Container:
         self._layers = layers
         self._folder = folder
         self._name = f"loa-{os.getpid()}-{re.sub(r'[^a-z0-9]', '', folder.name.lower())[-20:]}"
+        self._cgroups = Cgroups(self._name)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.root = folder / "root"
         """Its files as the host sees them; not what it mounts itself (/run, /tmp, /dev)."""
@@ -68,10 +67,9 @@ class Container:
         command += ["--register=no", "--keep-unit", "--private-network", "--console=pipe", "--link-journal=no"]
         # Asking the kernel for its clock; without CAP_SYS_TIME, which nspawn takes away, nobody can set it.
         command += ["--system-call-filter=adjtimex clock_adjtime"]
-        enter = 'for at in $0; do mkdir -p "$at"; echo $$ >"$at/cgroup.procs"; done; exec "$@"'
         with (self._folder / "console").open("ab") as console:
             self._nspawn = subprocess.Popen(
-                ["sh", "-c", enter, _own_cgroups(self._name), *command],
+                self._cgroups.around(*command),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -103,7 +101,7 @@ class Container:
         self._nspawn.send_signal(number)
         self._nspawn.wait(BOOT_WAIT_S)
         self._nspawn = None
-        wait_until(lambda: _gone(_own_cgroups(self._name)), what="the end of the container's processes")
+        self._cgroups.remove()
 
     @property
     def running(self) -> bool:
@@ -117,11 +115,7 @@ class Container:
     def _leader(self) -> int:
         """The container's process 1, as the host numbers it; 0 while there is none."""
         assert self._nspawn is not None
-        with suppress(OSError):
-            for child in Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split():
-                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                    return int(child)
-        return 0
+        return first_process(self._nspawn.pid)
 
     def _listens(self) -> bool:
         if not self.running:
@@ -132,10 +126,8 @@ class Container:
 
     def try_to(self, *command: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run a command in it, as root, and say how it ended."""
-        inside = ["nsenter", f"--target={self._leader()}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
-        inside += ["--root", "--", "env", "--chdir=/", "-i", *ENVIRONMENT]
         return subprocess.run(
-            ["setpriv", f"--bounding-set={KEPT_FROM_COMMANDS}", "--", *inside, *command],
+            inside(self._leader(), *command),
             capture_output=True,
             text=True,
             input=text,
@@ -184,21 +176,6 @@ def booted(layers: Sequence[Path], folder: Path) -> Iterator[Container]:
     with Container(layers, folder) as container:
         container.boot()
         yield container
-
-
-def _own_cgroups(name: str) -> str:
-    """Where its processes go: one place on a machine with the unified hierarchy alone, two on one that has both."""
-    roots = (CGROUPS,) if (CGROUPS / "cgroup.procs").exists() else (CGROUPS / "unified", CGROUPS / "systemd")
-    return " ".join(str(root / name) for root in roots if root.exists())
-
-
-def _gone(cgroups: str) -> bool:
-    """Remove them, which works once no process is left in them."""
-    for at in cgroups.split():
-        for folder, _, _ in os.walk(at, topdown=False):
-            with suppress(OSError):
-                Path(folder).rmdir()
-    return not any(Path(at).exists() for at in cgroups.split())
 
 
 def _must(*command: str) -> None:

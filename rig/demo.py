@@ -212,12 +212,21 @@ def _watch(station: Station, node: Node, ear: Ear, folder: Path) -> None:
     }
     config = folder / "control.yaml"
     config.write_text(yaml.safe_dump(settings))
-    loactl = Path(sys.executable).with_name("loactl")
-    print(f"\n  try more: {loactl} play --config {config} --to node:{SITE}/{node.name} \\")
-    print("      --builtin chime --title 'Chuông' --max-duration 10 --wait 10")
-    print("  the live table follows; Ctrl-C ends everything. / Ctrl-C để kết thúc.", flush=True)
-    time.sleep(3.0)  # for the eye: the table takes the whole screen
+    _tell_more(config, node.config)
     subprocess.run([sys.executable, "-m", "control", "watch", "--config", str(config)], check=False)
+
+
+def _tell_more(control: Path, node: Path) -> None:
+    """What to type in another terminal, while it can be read: the table takes the whole screen."""
+    programs = Path(sys.executable).parent
+    order = f"--config {control} --to node:{SITE}/{node.parent.name} --wait 10"
+    print("\n  more, in a second terminal: / thử thêm ở cửa sổ thứ hai:")
+    print(f'    {programs}/loactl say "Xin chào bà con." {order}')
+    print(f'    {programs}/loactl stop --all --reason "thử loa" {order}')
+    print(f"    {programs}/loa-agent status --config {node}")
+    print("  Ctrl-C ends everything. / Ctrl-C để kết thúc.", flush=True)
+    if sys.stdin.isatty():
+        input("  Enter shows the live table. / Nhấn Enter để xem bảng trực tiếp. ")
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ import sysconfig
 import threading
 import time
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import yaml
 
+from rig.nspawn import Cgroups, first_process, inside
 from rig.root import LET_GO_OF_DISKS, run
 from rig.sound import PATIENCE_S, Daemon, boottime_s, wait_until
 from rig.village import Node, Station, Switched, switched
@@ -47,12 +47,6 @@ chroot "$1/root" chown loa /etc/loa/key.pem
 shift 2
 exec systemd-nspawn "$@"
 """
-CGROUPS: Final = tuple(
-    path
-    for path in (Path("/sys/fs/cgroup", name) for name in ("", "systemd", "unified"))
-    if (path / "cgroup.procs").exists()
-)
-"""The unified hierarchy, or the two that systemd uses where there are several (`systemd`, `unified`)."""
 
 
 class Pole:
@@ -65,6 +59,7 @@ class Pole:
         self._changes = changes
         self._root = folder / "pole"
         self._files = folder / "files"
+        self._cgroups = Cgroups(f"loa-rig-{os.getpid()}")
         self._stack = ExitStack()
         self._journal: tuple[subprocess.Popen[str], threading.Thread] | None = None
         self.log: list[tuple[float, str]] = []
@@ -74,7 +69,7 @@ class Pole:
         self._root.mkdir(parents=True)
         self._write_files()
         with ExitStack() as stack:
-            stack.callback(self._remove_cgroups)
+            stack.callback(self._cgroups.remove)
             stack.callback(shutil.rmtree, self._files)
             self._boot(stack)
             self._follow()
@@ -156,13 +151,9 @@ class Pole:
         alone = ["setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--pid", "--kill-child=KILL", "--mount-proc"]
         alone += ["--mount", "--propagation=slave"]
         command = [*alone, "sh", "-c", BOOT, "sh", str(self._root), str(self._files), *arguments]
-        for group in self._groups():
-            group.mkdir()
         told = stack.enter_context((self._folder / "boot.log").open("w"))
-        boot = ["sh", "-c", 'for group in $GROUPS; do echo 0 > "$group/cgroup.procs"; done; exec "$@"', "sh"]
         self._launcher = subprocess.Popen(
-            [*boot, *command, "--boot", f"systemd.unit={TARGET}"],
-            env={**os.environ, "GROUPS": " ".join(map(str, self._groups()))},
+            self._cgroups.around(*command, "--boot", f"systemd.unit={TARGET}"),
             stdin=subprocess.DEVNULL,
             stdout=told,
             stderr=subprocess.STDOUT,
@@ -170,32 +161,16 @@ class Pole:
         stack.callback(self._end)
         self._first = self._wait_first()
 
-    def _groups(self) -> list[Path]:
-        """Of its own, or two poles would share systemd's."""
-        return [path / f"loa-rig-{os.getpid()}" for path in CGROUPS]
-
-    def _remove_cgroups(self) -> None:
-        for group in self._groups():
-            if group.exists():
-                wait_until(partial(_is_empty, group), what="the end of the pole's processes")
-                for folder, _, _ in os.walk(group, topdown=False):
-                    Path(folder).rmdir()
-
     def _wait_first(self) -> int:
         """The process that is the pole's first, by this machine's number."""
 
-        def systemd() -> int | None:
-            with suppress(OSError):  # whoever comes before it comes and goes
-                for child in _children(*_children(self._launcher.pid)):
-                    process = Path("/proc", str(child))
-                    logs = (process / "root/run/log/journal").glob("*/system.journal")
-                    if (process / "comm").read_text() == "systemd\n" and any(logs):
-                        return child
-            return None
+        def systemd() -> int:
+            first = first_process(self._launcher.pid)
+            return first if any(Path(f"/proc/{first}/root/run/log/journal").glob("*/system.journal")) else 0
 
-        wait_until(lambda: systemd() is not None or self._launcher.poll() is not None, what="systemd")
+        wait_until(lambda: systemd() != 0 or self._launcher.poll() is not None, what="systemd")
         first = systemd()
-        if first is None:
+        if first == 0:
             raise OSError(f"no systemd: {(self._folder / 'boot.log').read_text()[-500:]}")
         return first
 
@@ -212,14 +187,9 @@ class Pole:
 
     # What it does -----------------------------------------------------------------------------------------------------
 
-    def _inside(self, *command: str) -> list[str]:
-        """Entered from outside a program would have this machine's rights: it shall not set its clock."""
-        enter = ["nsenter", f"--target={self._first}", "--mount", "--pid", "--uts", "--ipc", "--root", "--wdns=/"]
-        return ["setpriv", "--bounding-set=-sys_time", *enter, *command]
-
     def systemctl(self, *arguments: str) -> str:
         """What the pole's systemctl says. Raises OSError."""
-        return run(*self._inside("systemctl", "--no-pager", *arguments)).strip()
+        return run(*inside(self._first, "systemctl", "--no-pager", *arguments)).strip()
 
     def shown(self, name: str) -> str:
         """A property of the service."""
@@ -250,7 +220,9 @@ class Pole:
                 at_s = int(entry["__MONOTONIC_TIMESTAMP"]) / 1_000_000 + ahead_s
                 self.log.append((at_s, str(entry["MESSAGE"])))
 
-        command = self._inside("journalctl", "--follow", "--no-tail", "--output=json", "--unit=loa-agent.service")
+        command = inside(
+            self._first, "journalctl", "--follow", "--no-tail", "--output=json", "--unit=loa-agent.service"
+        )
         follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         thread = threading.Thread(target=read, args=(follower,), name="pole-journal", daemon=True)
         thread.start()
@@ -278,12 +250,3 @@ class Pole:
     def relay_on(self) -> bool:
         """Whether any relay is closed now."""
         return any({each.zone: each.on for each in self.switched()}.values())
-
-
-def _children(*parents: int) -> list[int]:
-    """Raises OSError: one has ended."""
-    return [int(child) for pid in parents for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _is_empty(group: Path) -> bool:
-    return not any((Path(folder) / "cgroup.procs").read_text() for folder, _, _ in os.walk(group))

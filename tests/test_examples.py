@@ -23,9 +23,11 @@ from agent.configuration.words import (
     VolumeHours,
     Zone,
 )
-from agent.messages.documents import Day
+from agent.messages.documents import Day, SetPolicy, SetSchedule, Slot
 from agent.messages.trust import check_document
 from agent.messages.words import Kind
+from control.documents_yaml import read_policy, read_schedule
+from control.recordings import Recording
 from tests.node_files import make_folder
 
 EXAMPLES = Path(__file__).parent.parent / "config"
@@ -168,8 +170,36 @@ def test_the_example_of_trust_loads_and_can_be_believed(example: Path) -> None:
     assert document.roots.kids == ("hd-root", "hd-root-paper")
 
 
-def test_both_examples_speak_vietnamese_beside_english() -> None:
-    for name in ("node.example.yaml", "trust.example.yaml"):
+NOW = 1_790_000_000
+"""September 2026."""
+
+
+def test_the_examples_of_a_week_and_its_rules_are_documents() -> None:
+    taken = []
+
+    def measure(name: str) -> Recording:
+        taken.append(name)
+        return Recording("0" * 64, 1, "MP3")
+
+    schedule = read_schedule(EXAMPLES / "schedule.example.yaml", now=NOW, measure=measure)
+    assert [(slot.id, slot.at, slot.kind) for slot in schedule.slots] == [
+        ("thoi-su-sang", "05:00", Kind.NORMAL),
+        ("thong-bao-chieu", "17:00", Kind.PRIORITY),
+    ]
+    assert taken == [str(EXAMPLES / "thong-bao.mp3")]
+    policy = read_policy(EXAMPLES / "policy.example.yaml", now=NOW)
+    assert (policy.quiet_hours, policy.max_sessions_per_day) == (("21:00-04:45",), 3)
+
+
+def test_the_examples_of_a_week_show_every_key_that_there_is() -> None:
+    for name, word in (("schedule", SetSchedule), ("schedule", Slot), ("policy", SetPolicy)):
+        text = (EXAMPLES / f"{name}.example.yaml").read_text(encoding="utf-8")
+        written = set(re.findall(r"^[ -]*(?:# )?([a-z0-9_]+):(?: |$)", text, re.MULTILINE))
+        assert set(word.__struct_fields__) - written == set()
+
+
+def test_all_examples_speak_vietnamese_beside_english() -> None:
+    for name in ("node.example.yaml", "trust.example.yaml", "schedule.example.yaml", "policy.example.yaml"):
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
         assert sum(not line.isascii() for line in comments) >= len(comments) / 3, name

@@ -194,3 +194,27 @@ def test_a_process_of_systemds_writes_to_its_stream_and_another_to_its_terminal(
     assert foreign == [f"<4>stderr: [libmpg123/layer3.c:{n}] error: dequantization failed!" for n in range(KIND_BURST)]
     assert len([line for line in terminal if "libmpg123" in line]) == 500, "a terminal shows all as it comes"
     assert not [line for line in terminal if line.startswith("<")]
+
+
+FAILING = """
+import logging, sys
+from agent.journal import log_to_stderr
+log_to_stderr()
+sys.stderr.write("loa-agent: one line, ")
+raise RuntimeError("nobody foresaw this")
+"""
+
+
+def test_why_a_process_ends_is_in_the_journal_whoever_wrote_it() -> None:
+    """Python's own traceback comes last of all: the thread that passes it on must not die before it has."""
+    theirs, ours = socket.socketpair()
+    with theirs:
+        with ours:
+            found = os.fstat(ours.fileno())
+            environment = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+            command = [sys.executable, "-c", FAILING]
+            done = subprocess.run(command, cwd=ROOT, stderr=ours, env=environment, timeout=60, check=False)
+        journal = b"".join(iter(lambda: theirs.recv(1 << 16), b"")).decode().splitlines()
+    assert done.returncode == 1
+    assert journal[0] == "<4>stderr: loa-agent: one line, Traceback (most recent call last):"
+    assert journal[-1] == "<4>stderr: RuntimeError: nobody foresaw this"

@@ -14,6 +14,7 @@ from agent.configuration.problems import MAX_FILE_BYTES
 from agent.configuration.yaml_text import Mapping, Refused, Scalar, Sequence, Value, read_tree
 from tests.node_files import NODE, TRUST, make_folder, told_about_node
 
+NOBODY = 65_534
 QUOTES_OR_INDENT = "put the text in quotes, or line the key up with its neighbours"
 
 MISTAKES = [
@@ -146,6 +147,19 @@ def test_a_file_that_is_not_there(path: Path) -> None:
         load_config(path.parent / "gone.yaml")
     reason = "cannot be read (No such file or directory): write this file, or name another one"
     assert str(raised.value) == f"{path.parent}/gone.yaml:1:1: {reason}"
+
+
+def test_a_file_that_is_for_others_alone(path: Path) -> None:
+    """A technician without sudo: /etc/loa is root's and the agent's."""
+    path.chmod(0)
+    user = os.geteuid()
+    os.seteuid(NOBODY if user == 0 else user)
+    try:
+        with pytest.raises(ConfigError) as raised:
+            load_config(path)
+    finally:
+        os.seteuid(user)
+    assert str(raised.value) == f"{path}:1:1: cannot be read (Permission denied): say it with sudo"
 
 
 def test_a_folder_or_a_pipe_is_no_file(path: Path) -> None:

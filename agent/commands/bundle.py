@@ -35,6 +35,14 @@ COMMAND_S: Final = 15.0
 CHECK_S: Final = 60.0
 TRUST_NAME: Final = "trust.yaml"
 
+OURSELVES: Final = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from agent.__main__ import main; main()",
+    str(Path(__file__).parents[2]),
+)
+"""This very agent, also where it is no module that Python finds by itself."""
 COMMANDS: Final = (
     (
         "journal.txt",
@@ -86,6 +94,8 @@ def main(options: argparse.Namespace, language: Language) -> int:
         fresh.unlink(missing_ok=True)
         raise
     print(language.text(Sentence("{file}: give it to whoever helps you; it holds no key and no password.", file=path)))
+    if not os.access(options.config, os.R_OK):
+        print(language.text(Sentence("{file} could not be read: with sudo there is more in it.", file=options.config)))
     return DONE
 
 
@@ -102,7 +112,7 @@ def _parts(path: Path, config: Config | None) -> Iterator[tuple[str, str]]:
     yield "status.json", _status(config)
     yield (
         "check.txt",
-        _said_by((sys.executable, "-m", "agent", "--lang", "en", "check", "--online", "--config", str(path)), CHECK_S),
+        _said_by((*OURSELVES, "--lang", "en", "check", "--online", "--config", str(path)), CHECK_S),
     )
     yield "node.yaml", _read(path)
     yield TRUST_NAME, _read(path.with_name(TRUST_NAME) if config is None else config.trust)

@@ -29,10 +29,12 @@ def load(path: Path, aside: Path | None = None) -> tuple[Config, TrustStore]:
 
 def _problems_of_trust(path: Path, aside: Path | None) -> tuple[Problem, ...]:
     """What is wrong with it whatever the site; nothing where there is none."""
-    if not (path if aside is None else aside / path.name).exists():
-        return ()
     try:
+        if not (path if aside is None else aside / path.name).exists():
+            return ()
         load_trust(path, None, aside)
+    except PermissionError:  # of the folder, which node.yaml has told of
+        return ()
     except ConfigError as error:
         return error.problems
     return ()

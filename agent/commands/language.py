@@ -7,10 +7,12 @@ import gettext
 import os
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from agent.config import Problem
+from agent.configuration.problems import reason_of
 from agent.messages.reasons import Reason
 from agent.messages.sentences import Sentence
 
@@ -54,7 +56,13 @@ class Language:
     def error(self, error: Exception) -> str:
         """What an error says; in English where it is not of our own words."""
         said = error.args[0] if error.args else None
-        return self.text(said) if isinstance(said, Sentence) else str(error)
+        if isinstance(said, Sentence):
+            return self.text(said)
+        if not isinstance(error, OSError) or error.filename is None:
+            return str(error)
+        if isinstance(error, PermissionError):
+            return self.text(Sentence("{file}: {why}: say it with sudo", file=error.filename, why=reason_of(error)))
+        return self.text(Sentence("{file}: {why}", file=error.filename, why=reason_of(error)))
 
 
 def spoken_by(environment: Mapping[str, str]) -> str:
@@ -66,7 +74,7 @@ def spoken_by(environment: Mapping[str, str]) -> str:
 def choose(arguments: list[str], environment: Mapping[str, str]) -> Language:
     """By `--lang`, wherever it stands, else by the environment; argparse is told as well."""
     code = spoken_by(environment)
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, after in pairwise([*arguments, ""]):
         named = after if word == "--lang" else word.removeprefix("--lang=") if word.startswith("--lang=") else ""
         code = named if named in LANGUAGES else code
     gettext.bindtextdomain(DOMAIN, LOCALE)

@@ -118,7 +118,7 @@ gpio:
 amplifier:
   main:
     # The relay's line by Broadcom number, and the level that closes it. Try both without the amplifier.
-    # Chân điều khiển rơ-le theo số Broadcom, và mức đóng rơ-le. Hãy thử khi chưa nối ampli.
+    # Chân điều khiển rơ-le theo số Broadcom, và mức đóng rơ-le. Hãy thử khi chưa nối âm ly.
     gpio: {gpio}
     active: {active}
     warm_up_ms: 800

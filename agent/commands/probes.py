@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -169,6 +170,8 @@ def relays(config: Config, condition: Condition | None) -> Sentence:
     if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
         told = Sentence("this user may not use {device}: say it with sudo, or join the group gpio", device=chips[0])
         raise FaultError(told)
+    if find_spec("lgpio") is None:
+        raise FaultError(Sentence("lgpio is not installed: apt install python3-lgpio"))
     return Sentence("{device} is there; the lines are the agent's to try", device=chips[0])
 
 

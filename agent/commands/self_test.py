@@ -41,7 +41,8 @@ def main(options: argparse.Namespace, language: Language) -> int:
         Probe(Sentence("disk"), partial(disk, config, condition)),
     ]
     well = try_all(probes, language)
-    told = Sentence("Nothing was sounded: to hear the horns, order {order}.", order="loactl play --builtin tone")
+    tone = f"loactl play --to node:{config.site}/{config.node} --title Test --builtin tone --max-duration 5s"
+    told = Sentence("Nothing was sounded. To hear the horns, order: {order}", order=tone)
     print(language.text(told))
     return DONE if well else FAILED
 

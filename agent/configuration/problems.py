@@ -98,6 +98,8 @@ def read_text(path: Path, now: Path | None = None) -> str:
             _fail(path, START, Sentence("is not a file: name the file itself"))
         with lies.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
+    except PermissionError as error:
+        _fail(path, START, Sentence("cannot be read ({reason}): say it with sudo", reason=reason_of(error)))
     except (OSError, ValueError) as error:
         reason = reason_of(error)
         _fail(path, START, Sentence("cannot be read ({reason}): write this file, or name another one", reason=reason))

@@ -42,12 +42,27 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert "--config FILE" in said
 
 
+def test_what_the_system_says_of_a_file_is_a_sentence_in_both_languages() -> None:
+    gone = FileNotFoundError(2, "No such file or directory", "/nowhere")
+    mine = PermissionError(13, "Permission denied", "/etc/loa/node.yaml")
+    assert ENGLISH.error(gone) == "/nowhere: No such file or directory"
+    assert ENGLISH.error(mine) == "/etc/loa/node.yaml: Permission denied: say it with sudo"
+    assert Language("vi").error(mine).endswith(": hãy thêm sudo")
+    assert ENGLISH.error(OSError("no file in it")) == "no file in it"
+
+
 def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run_command(["--help"], ENGLISH)
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n    {name} " in said] == list(COMMANDS)
+
+
+def test_nothing_at_all_is_bad_input_and_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-m", "agent"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("loa-agent: error:")
 
 
 @pytest.mark.parametrize("arguments", [[], ["reboot"], ["check", "--colour"], ["--config", "check"]])

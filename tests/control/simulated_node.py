@@ -79,6 +79,7 @@ class SimulatedNode:
     operator: OKPKey
     judge: Judge = accepts
     key: OKPKey = field(default_factory=new_key)
+    detail: str | None = None
     seq: int = 0
     orders: SimpleQueue[dict[str, Any]] = field(default_factory=SimpleQueue)
     ready: SimpleQueue[bool] = field(default_factory=SimpleQueue)
@@ -140,6 +141,7 @@ class SimulatedNode:
             "jti": claims["jti"],
             "outcome": outcome,
             "reason": reason,
+            **({"detail": self.detail} if self.detail else {}),
         }
         made = signed_report(report_claims(self.name, self.seq, report, iat=int(time.time())), self.key)
         self.queue("report", made.encode())

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_keygen_makes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
     assert result.exit_code == 0
     path = tmp_path / "hd-chair.pem"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "trust.yaml" in result.stdout
+    (add,) = [line for line in result.stdout.splitlines() if line.startswith("# loactl trust add ")]
     (entry,) = yaml.safe_load("keys:\n" + result.stdout)["keys"]
     trusted = convert(
         {**entry, **{name: entry[name].isoformat() for name in ("valid_from", "valid_until")}}, TrustedKey
@@ -59,6 +60,11 @@ def test_keygen_makes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
     assert keys.load(path, "hd-chair").public == trusted.public
     assert trusted.valid_until.year == trusted.valid_from.year + 3
     assert "PRIVATE" not in result.output
+    given = ["trust", "new", "--site", "a", "--folder", str(tmp_path / "trust"), "--out", str(tmp_path)]
+    assert loactl(*given).exit_code == 0
+    added = loactl(*shlex.split(add)[2:], "--folder", tmp_path / "trust")
+    assert added.exit_code == 0, added.output
+    assert 'new key / khóa mới hd-chair (Chủ tịch "xã"): play.normal, stop' in added.stdout
 
 
 def test_keygen_never_overwrites(key: Path) -> None:

@@ -1,5 +1,6 @@
 """The fold: from bytes on the nodes' topics to what is known, with all that a hostile broker may write."""
 
+import io
 import json
 from collections.abc import Mapping
 
@@ -245,6 +246,18 @@ def test_the_table_shows_trouble_first_and_no_more_rows_than_fit() -> None:
     assert "a/n02" not in text
     assert "21 nodes, 1 online, 1 to look at, 18 more below" in text
     assert all(f"a/n{number:02}" in drawn(fleet) for number in range(20))
+
+
+def test_a_narrow_screen_shows_whole_what_is_to_be_looked_at() -> None:
+    fleet = after(("heartbeat", heartbeat(faults=["disk"], playing="tin-7", amp="linger")), enrolled={})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(rendered(fleet, 0.0, wall=0.0, rows=None, line="connected", width=80))
+    text = console.export_text()
+    assert "disk fails, key not enrolled" in text
+    assert all(word in text for word in (NODE, "linger", "tin-7", "look at", "cần xem"))
+    assert "…" not in text
+    assert "outbox" in drawn(fleet)
+    assert "outbox" not in text
 
 
 def test_a_node_cannot_steer_the_terminal() -> None:

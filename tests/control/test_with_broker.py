@@ -198,6 +198,23 @@ def test_where_nobody_listens_the_order_has_failed(folder: Path) -> None:
     assert "nobody listens on loa/v1/empty/command/all" in result.stderr
 
 
+def test_a_self_test_waits_for_what_the_node_has_found(broker: Broker, folder: Path) -> None:
+    with node(broker, folder, detail="without a sound: sound card: no such card") as pole:
+        result = loactl(folder, "self-test", "--to", f"node:{NODE}", *known(pole))
+        assert pole.heard()["command"] == {"type": "self_test"}
+    assert result.exit_code == 0, result.output
+    assert f"{NODE}  accepted (without a sound: sound card: no such card)\n" in result.stdout
+
+
+def test_a_restart_is_ordered_like_anything_else(broker: Broker, folder: Path) -> None:
+    with node(broker, folder) as pole:
+        result = loactl(folder, "restart", "--to", f"node:{NODE}", "--wait", "30", *known(pole))
+        claims = pole.heard()
+    assert (result.exit_code, claims["command"]) == (0, {"type": "restart"}), result.output
+    assert claims["exp"] - claims["iat"] == 600, "one that comes back tomorrow is not restarted then"
+    assert f"{NODE}  accepted\n" in result.stdout
+
+
 def test_the_time_is_told_to_a_fresh_nonce_only(broker: Broker, folder: Path) -> None:
     untrusted = {"trusted": False, "evidence": "none", "floor": 1}
     old, fresh = "0" * 32, "f" * 32

@@ -173,7 +173,8 @@ def test_a_self_test_tries_what_makes_no_sound(station: Station, sound: Daemon) 
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 6
-    assert lines[-1] == "Nothing was sounded: to hear the horns, order loactl play --builtin tone."
+    order = "loactl play --to node:hoang-dao/tested --title Test --builtin tone --max-duration 5s"
+    assert lines[-1] == f"Nothing was sounded. To hear the horns, order: {order}"
     resting = node.command("self-test", "--lang", "vi")
     assert resting.returncode == 1
     assert resting.stdout.startswith("LỖI")

@@ -94,7 +94,7 @@ def found_commune(machine: Container, broker_files: Path) -> None:
         f"loactl ca node {NODE}",
         "loactl ca client ubnd",
         f"loactl trust new --site {SITE}",
-        'loactl keygen hd-operator --authority "commune operator" --may play.normal,stop,volume >operator.txt',
+        'loactl keygen hd-operator --authority "commune operator" --may play.normal,stop,volume,restart >operator.txt',
         "sed '/^keys:/r operator.txt' trust/0001.yaml >pole/trust.yaml",
         f"cp ca/ca.pem pole/ca.pem && cp ca/nodes/{NODE}.crt pole/node.crt && cp ca/nodes/{NODE}.key pole/node.key",
         "cp ca/ca.pem ca/ca.crl ca/control-ca.pem ca/control-ca.crl ca/server/broker.crt ca/server/broker.key"

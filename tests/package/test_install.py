@@ -8,6 +8,7 @@ from tests.package.commune import shell
 from tests.package.conftest import Boot, install
 
 MAX_EXPOSURE_TENTHS = 15
+NO_HARDWARE = "{factory: mock, trace: /var/lib/loa/relay.log}"
 
 
 def test_an_installed_node_is_silent_until_it_is_configured(boot: Boot, with_packages: list[Path]) -> None:
@@ -52,6 +53,35 @@ def test_a_node_that_hangs_is_ended_and_comes_back(pole: Container) -> None:
     pole.wait(lambda: commune.main_pid(pole) not in {first, "0"}, what="another process")
     pole.wait(lambda: commune.state(pole)["online"], what="the link")
     assert "amplifier off" in pole.journal("--unit=loa-agent")
+
+
+def test_an_ordered_restart_is_another_process_that_is_well(pole: Container) -> None:
+    first = commune.main_pid(pole)
+    node = ("--to", f"node:{commune.SITE}/{commune.NODE}")
+    assert "  accepted" in pole.run("loactl", "restart", *node, "--wait", "10")
+    pole.wait(lambda: commune.main_pid(pole) not in {first, "0"}, what="another process")
+    pole.wait(lambda: commune.state(pole)["online"], what="the link")
+    assert "restart ordered by 'commune operator'" in pole.journal("--unit=loa-agent")
+    assert "accepted (without a sound: no fault is known)" in pole.run("loactl", "self-test", *node)
+
+
+def test_a_technician_without_sudo_is_told_to_say_it_so(pole: Container) -> None:
+    shell(pole, "useradd --create-home tech")
+    for command in ("check", "status", "self-test", "amp-off", "init"):
+        done = pole.try_to("su", "tech", "-c", f"loa-agent {command}")
+        told = done.stdout + done.stderr
+        assert "say it with sudo" in told, command
+        assert "Errno" not in told, command
+
+
+def test_a_bundle_holds_what_check_says_and_check_knows_that_lgpio_is_missing(pole: Container) -> None:
+    shell(pole, "systemctl stop loa-agent", "mknod /dev/gpiochip0 c 1 3")
+    configuration = pole.read("/etc/loa/node.yaml")
+    pole.write("/etc/loa/node.yaml", configuration.replace(NO_HARDWARE, "{factory: lgpio}"), 0o640)
+    shell(pole, "loa-agent bundle /root/bundle.tar.gz")
+    check = shell(pole, "tar --extract --to-stdout --file=/root/bundle.tar.gz loa-bundle/check.txt")
+    assert f"/etc/loa/node.yaml: ok: node {commune.SITE}/{commune.NODE}" in check
+    assert "FAIL  relays: lgpio is not installed: apt install python3-lgpio" in check
 
 
 def everything(machine: Container) -> set[str]:
