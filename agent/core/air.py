@@ -5,7 +5,7 @@ from typing import Final
 
 from agent.core import policing, stages, turns
 from agent.core import programme as prog
-from agent.core.attempts import open_source, put_back, want_card
+from agent.core.attempts import give_back, open_source, put_back, want_card
 from agent.core.endings import drop
 from agent.core.items import Item, Outcome, may_sound
 from agent.core.leaving import end_aside, give_way, let_end
@@ -18,6 +18,22 @@ from agent.messages.reasons import Reason
 ON_ITS_HEELS_S: Final = 0.2
 """What follows another on its heels is given to the card so long before the other has ended. An emergency that comes
 then waits for the rest of that."""
+
+
+_UNHEARD: Final = {Stage.FETCHING, Stage.FETCHED, Stage.DECODING, Stage.READY}
+
+
+def put_off(turn: Turn) -> None:
+    """The clock was set back: what was made ready for an instant that is far ahead now keeps nobody from the air."""
+    offset_s = turn.state.timekeeping.offset_s
+    if offset_s is None:
+        return
+    for attempt in (turn.state.programme.current, *turn.state.programme.coming):
+        if attempt is None or attempt.stage not in _UNHEARD or attempt.item.start_s is None:
+            continue
+        if turns.opens_s(attempt.item, offset_s) > turn.now.mono_s + policing.CLOCK_SET_S:
+            turn.log(f"item {attempt.name}: waits for its start, which is ahead again")
+            give_back(turn, attempt)
 
 
 def choose(turn: Turn) -> None:

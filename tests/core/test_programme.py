@@ -10,7 +10,7 @@ from agent.core import programme as prog
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
 from agent.core.prefetching import MAX_WANTED
-from agent.core.stages import FETCH_PATIENCE_S
+from agent.core.stages import FETCH_PATIENCE_S, Stage
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, Repeat, SetMute
@@ -862,6 +862,26 @@ class TestCommonStart:
         pole = pole_of()
         order = altered(play("news"), start_at=pole.wall_s + 100, not_after=pole.wall_s + 50)
         assert pole.outcome(pole.order(order)).reason is Reason.EXPIRED
+
+    @pytest.mark.parametrize("stage", [Stage.FETCHING, Stage.FETCHED, Stage.DECODING, Stage.READY])
+    def test_nor_where_the_clock_is_set_back_when_it_is_almost_there(self, stage: Stage) -> None:
+        pole = pole_of(5.0)
+        start_s = pole.wall_s + 60
+        pole.order(altered(play("later"), start_at=start_s))
+        if stage is Stage.FETCHING:
+            pole.behaviour.fetch_s = None
+        elif stage is Stage.DECODING:
+            pole.behaviour.decode_s = None
+        pole.run(55.0 if stage in {Stage.FETCHING, Stage.FETCHED} else 57.5)
+        assert [each.stage for each in prog.attempts(pole.state.programme)] == [stage]
+        pole.wall_offset_s -= 3_600.0
+        pole.tell(ev.Tick())
+        pole.behaviour.fetch_s, pole.behaviour.decode_s = 0.002, 0.01
+        pole.order(play("news"))
+        pole.run(3_700.0)
+        assert [each.item for each in pole.heard] == ["news", "later"]
+        assert pole.heard[0].at_s < 1_059.0
+        assert pole.heard[1].at_s + pole.wall_offset_s == pytest.approx(start_s)
 
     def test_it_keeps_nobody_waiting_before_its_time(self) -> None:
         pole = pole_of(5.0)
