@@ -201,6 +201,15 @@ class TestTurns:
         heard = {name: sum(e.until_s - e.from_s for e in pole.heard if e.item == name) for name in results(pole)}
         assert heard == {name: pytest.approx(100.0, abs=0.2) for name in ("flood", "dam", "storm", "fire")}
 
+    def test_nor_does_it_miss_its_turn_where_the_relay_rests_between_two_soundings(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, linger_ms=0, min_off_ms=2_000)
+        pole = make_pole(Behaviour(sound_length_s=40.0), main=zone).start().connect()
+        pole.order(emergency("flood", repeat=Repeat(2, 0)))
+        pole.run(5.0)
+        pole.order(emergency("dam"))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["flood", "dam", "flood"]
+
     def test_the_pause_between_soundings_is_not_filled_with_the_programme(self) -> None:
         pole = pole_of(10.0)
         pole.order(play("news"))
