@@ -12,7 +12,7 @@ from agent.core.leaving import end_aside, give_way, let_end
 from agent.core.records import zones_of
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
-from agent.core.zones import energised_s, needs_amplifier_s
+from agent.core.zones import energised_s, needs_amplifier_s, warm_up_s
 from agent.messages.reasons import Reason
 
 ON_ITS_HEELS_S: Final = 0.2
@@ -59,7 +59,7 @@ def _comes_soon(turn: Turn, item: Item) -> bool:
         return True
     if _follows(turn, item, stages.ends_by_s(current)):
         return True
-    ahead_s = turns.DECODE_AHEAD_S if item.is_emergency else 0.0
+    ahead_s = max(0.0, turns.DECODE_AHEAD_S - warm_up_s(turn, item)) if item.is_emergency else 0.0
     return turns.takes_over(turn.state.programme, item, turn.now.mono_s + ahead_s)
 
 

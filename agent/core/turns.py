@@ -73,10 +73,19 @@ def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
     if current.name in item.replaces:
         return True
     if current.stage in _UNHEARD:
-        return item.is_emergency or is_slow(current, at_s)
+        return is_slow(current, at_s) or (item.is_emergency and not _keeps_turn(current, item))
     if not item.is_emergency:
         return False
     return not current.item.is_emergency or at_s >= turn_end_s(current, (item,))
+
+
+def _keeps_turn(current: Attempt, item: Item) -> bool:
+    """Whether it is this emergency's turn all the same: its source is there, and the other has had the air since.
+
+    A relay that rests is no reason to go on with what has just sounded: it rests for both.
+    """
+    there = current.stage is Stage.DECODING or (current.stage is Stage.FETCHED and current.item.start_s is None)
+    return there and current.item.is_emergency and item.off_air_s > current.item.off_air_s
 
 
 def turn_end_s(current: Attempt, others: Iterable[Item]) -> float:

@@ -210,6 +210,27 @@ class TestTurns:
         pole.run(300.0)
         assert [each.item for each in pole.heard] == ["flood", "dam", "flood"]
 
+    def test_nor_where_the_one_before_it_rests_at_the_longest_time_on(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=2_000)
+        pole = make_pole(Behaviour(sound_length_s=200.0), main=zone).start().connect()
+        pole.order(emergency("flood"))
+        pole.run(50.0)
+        pole.order(emergency("dam"))
+        pole.run(900.0)
+        assert [each.item for each in pole.heard[:3]] == ["flood", "dam", "flood"]
+        assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(62.0, abs=0.2)
+
+    def test_nor_where_it_needs_an_amplifier_that_is_cold(self) -> None:
+        """It is decoded ahead of its turn, and its lane must not be full before the amplifier is warm."""
+        street = AmplifierSettings(warm_up_ms=1_500)
+        pole = make_pole(Behaviour(sound_length_s=200.0), hall=INSTANT, street=street).start().connect()
+        pole.order(emergency("flood", zones=("hall",)))
+        pole.run(1.0)
+        pole.order(emergency("dam", zones=("street",)))
+        pole.run(900.0)
+        assert [each.item for each in pole.heard[:3]] == ["flood", "dam", "flood"]
+        assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(62.5, abs=0.2)
+
     def test_the_pause_between_soundings_is_not_filled_with_the_programme(self) -> None:
         pole = pole_of(10.0)
         pole.order(play("news"))
