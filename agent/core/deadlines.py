@@ -60,11 +60,13 @@ def _mono(turn: Turn, wall_s: float | None) -> float | None:
 
 def _turn_end(turn: Turn) -> list[float]:
     """When an emergency on the air gives way to another, and when that one is made ready."""
-    current = turn.state.programme.current
+    programme = turn.state.programme
+    current = programme.current
     if current is None or not current.item.is_emergency:
         return []
-    others = [item for item in prog.items(turn.state.programme) if item.is_emergency and item.play.item != current.name]
-    if not others:
-        return []
-    end_s = turns.turn_end_s(current, others)
-    return [end_s, *(end_s - turns.DECODE_AHEAD_S + warm_up_s(turn, item) for item in others)]
+    instants: list[float] = []
+    for item in prog.items(programme):
+        if item.is_emergency and item.play.item != current.name:
+            end_s = turns.turn_end_s(current, item)
+            instants += [end_s, end_s - turns.DECODE_AHEAD_S + warm_up_s(turn, item)]
+    return instants

@@ -231,6 +231,17 @@ class TestTurns:
         assert [each.item for each in pole.heard[:3]] == ["flood", "dam", "flood"]
         assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(62.5, abs=0.2)
 
+    @pytest.mark.parametrize("more_s", [0.0, 1.3, 2.6])
+    def test_the_node_looks_by_itself_when_a_turn_ends(self, more_s: float) -> None:
+        """No news comes in these seconds."""
+        pole = pole_of(200.0, advance_s=4)
+        pole.order(emergency("flood"))
+        pole.run(10.0 + more_s)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam"))
+        pole.run(65.0)
+        assert pole.on_card_since_s - ordered_s == pytest.approx(60.0, abs=0.1)
+
     def test_the_pause_between_soundings_is_not_filled_with_the_programme(self) -> None:
         pole = pole_of(10.0)
         pole.order(play("news"))
