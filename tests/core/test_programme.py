@@ -17,7 +17,7 @@ from agent.messages.commands import Order, Play, Prefetch, Repeat, SetMute
 from agent.messages.documents import Day, SetSchedule, Slot
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm
-from agent.messages.rules import Rules, split
+from agent.messages.rules import Ceiling, Rules, split
 from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
 from tests.core.pole import (
@@ -953,6 +953,21 @@ class TestPolicy:
         late = pole.order(play("late"))
         assert pole.outcome(late).reason is Reason.POLICY_QUIET_HOURS
         assert "21:20-05:00" in str(pole.outcome(late).detail)
+
+    @pytest.mark.parametrize("more_s", [0.0, 1.3, 2.6])
+    def test_what_sounds_changes_its_volume_when_the_ceiling_does(self, more_s: float) -> None:
+        """By itself, on the minute: no news comes in these seconds."""
+        pole = self.started(Rules(ceilings=(Ceiling(Kind.NORMAL, 30, 21 * 60 + 15, 21 * 60 + 17),)))
+        pole.behaviour.advance_s = 4
+        pole.run(more_s)
+        pole.order(play("news", max_duration_s=600))
+        pole.run(300.0)
+        gains = [(at_s, each.gain_percent) for at_s, each in pole.of(do.SetGain) if isinstance(each, do.SetGain)]
+        assert [gain for _, gain in gains] == [30, 80]
+        assert [at_s + pole.wall_offset_s - START_WALL_S for at_s, _ in gains] == [
+            pytest.approx(100.0, abs=0.1),
+            pytest.approx(220.0, abs=0.1),
+        ]
 
     def test_a_clock_that_is_set_back_into_quiet_hours_ends_what_sounds(self) -> None:
         pole = self.started(Rules(quiet_hours=split(20 * 60, 21 * 60)))
