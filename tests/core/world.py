@@ -54,8 +54,8 @@ ZONES = {
 }
 
 
-TOLD_S = 0.005
-"""How much later than the last sample the card says that it has ended: it looks every 10 ms."""
+TOLD_S = (0.0, 0.004, 0.01)
+"""How much later than its last sample the card may say that a lane has ended: it looks every 10 ms."""
 
 
 @dataclass
@@ -70,10 +70,16 @@ class OnCard:
     ending_told: bool = False
     advanced_s: float = 0.0
     kind: Kind = Kind.NORMAL
+    asked_s: float = 0.0
 
     @property
     def ends_s(self) -> float:
         return self.at_s + self.length_s
+
+    @property
+    def given_s(self) -> float:
+        """When its first sample is written to the card: then it says that it has started."""
+        return max(self.asked_s, self.at_s - CARD_HOLDS_S)
 
     def heard_s(self, at_s: float) -> float:
         return min(self.length_s, max(0.0, at_s - self.at_s))
@@ -391,7 +397,9 @@ class World:
         late_s = 0.0 if effect.at_mono_s is None else min(left_s, at_s - effect.at_mono_s)
         kind = Kind.NORMAL if attempt is None else attempt.item.play.kind
         length_s, end = how_it_ends(effect, at_s, late_s, left_s - late_s)
-        self.on_card[effect.token] = OnCard(at_s, length_s, end, late_s, advanced_s=at_s, kind=kind)
+        self.on_card[effect.token] = OnCard(
+            at_s, length_s, end, late_s, advanced_s=at_s, kind=kind, asked_s=self.mono_s
+        )
         self.sounded.append(effect.token)
         self.soundings += 1
 
@@ -681,20 +689,20 @@ class World:
 
     def _next_of_card_s(self) -> float | None:
         instants = []
-        for sounding in self.on_card.values():
+        for token, sounding in self.on_card.items():
             if not sounding.started and sounding.length_s > 0:
-                instants.append(sounding.at_s)
+                instants.append(sounding.given_s)
             elif not sounding.ending_told:
                 instants.append(max(sounding.at_s, sounding.ends_s - CARD_HOLDS_S))
-            instants += [sounding.ends_s + TOLD_S, sounding.advanced_s + 4.0]
+            instants += [sounding.ends_s + TOLD_S[token % len(TOLD_S)], sounding.advanced_s + 4.0]
         return min(instants, default=None)
 
     def _play_card(self) -> None:
         for token, sounding in [*self.on_card.items()]:
-            if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.at_s:
+            if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.given_s:
                 sounding.started = True
                 self.tell(ev.SoundStarted(token, sounding.at_s))
-            elif self.mono_s >= sounding.ends_s + TOLD_S:
+            elif self.mono_s >= sounding.ends_s + TOLD_S[token % len(TOLD_S)]:
                 self.tell(sounding.ended(sounding.end, token))
             elif not sounding.ending_told and self.mono_s >= sounding.ends_s - CARD_HOLDS_S:
                 sounding.ending_told = True
