@@ -35,9 +35,8 @@ def _decode_one(turn: Turn, attempt: Attempt, media: stages.Media) -> None:
     if is_faulty(turn, attempt.item):
         conclude(turn, attempt, Outcome("failed", Reason.AMPLIFIER_FAULT, "the relay could not be switched lately"))
         return
-    resting = any(is_resting(turn, zone) for zone in usable(turn, attempt.item))
-    if resting and turn.state.programme.current is attempt:
-        return
+    if any(is_resting(turn, zone) for zone in usable(turn, attempt.item)):
+        return  # also what only comes: decoded, it would take the air from what waits for the relay as well
     if start_s is not None and turn.now.mono_s < start_s - turns.DECODE_AHEAD_S:
         return
     item, at_mono_s = _place(turn, attempt.item, start_s)

@@ -4,7 +4,6 @@
 what was pre-empted goes on where it was; emergencies take turns (protocol section 7).
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from agent.core.items import Item
@@ -75,13 +74,21 @@ def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
     if current.name in item.replaces:
         return True
     if current.stage in _UNHEARD:
-        return item.is_emergency or is_slow(current, at_s)
+        return is_slow(current, at_s) or (item.is_emergency and not _keeps_turn(current, item))
     if not item.is_emergency:
         return False
-    return not current.item.is_emergency or at_s >= turn_end_s(current, (item,))
+    return not current.item.is_emergency or at_s >= turn_end_s(current, item)
 
 
-def turn_end_s(current: Attempt, others: Iterable[Item]) -> float:
-    """When an emergency on the air gives way to other emergencies, at the latest (monotonic)."""
-    waiting_since = (max(other.ordered_s, other.off_air_s) for other in others if other.is_emergency)
-    return max(current.began_s, min(waiting_since, default=float("inf"))) + TURN_S
+def _keeps_turn(current: Attempt, item: Item) -> bool:
+    """Whether it is this emergency's turn all the same: its source is there, and the other has had the air since.
+
+    A relay that rests is no reason to go on with what has just sounded: it rests for both.
+    """
+    there = current.stage is Stage.DECODING or (current.stage is Stage.FETCHED and current.item.start_s is None)
+    return there and current.item.is_emergency and item.off_air_s > current.item.off_air_s
+
+
+def turn_end_s(current: Attempt, other: Item) -> float:
+    """When an emergency on the air gives way to this other one, at the latest (monotonic)."""
+    return max(current.began_s, other.ordered_s, other.off_air_s) + TURN_S
