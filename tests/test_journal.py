@@ -213,7 +213,7 @@ def test_why_a_process_ends_is_in_the_journal_whoever_wrote_it() -> None:
             found = os.fstat(ours.fileno())
             environment = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
             command = [sys.executable, "-c", FAILING]
-            done = subprocess.run(command, cwd=ROOT, stderr=ours, env=environment, timeout=60, check=False)
+            done = subprocess.run(command, cwd=ROOT, stderr=ours.fileno(), env=environment, timeout=60, check=False)
         journal = b"".join(iter(lambda: theirs.recv(1 << 16), b"")).decode().splitlines()
     assert done.returncode == 1
     assert journal[0] == "<4>stderr: loa-agent: one line, Traceback (most recent call last):"
