@@ -226,7 +226,8 @@ def _tell_more(control: Path, node: Path) -> None:
     print(f"    {programs}/loa-agent status --config {node}")
     print("  Ctrl-C ends everything. / Ctrl-C để kết thúc.", flush=True)
     if sys.stdin.isatty():
-        input("  Enter shows the live table. / Nhấn Enter để xem bảng trực tiếp. ")
+        with contextlib.suppress(EOFError):
+            input("  Enter shows the live table. / Nhấn Enter để xem bảng trực tiếp. ")
 
 
 if __name__ == "__main__":
