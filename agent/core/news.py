@@ -140,7 +140,7 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         conclude(turn, attempt, attempt.ending)
     elif event.end is ev.End.CUT and attempt.stage is Stage.HOLDING:
         put_back(turn, attempt)  # asked to sound, it had not yet begun
-    elif event.end is ev.End.CUT:
+    elif event.end is ev.End.CUT and attempt.stage is not Stage.ENDING:  # what was let end has ended, be it early
         _cut(turn, attempt)
     elif event.end is ev.End.UNTIL:
         finish(turn, attempt, windows.sounded_until(attempt.item))

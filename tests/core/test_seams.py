@@ -1,0 +1,139 @@
+"""Where one item ends and another is set to begin (ADR 38): what comes within the 0.2 s in which both have the card."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+
+from agent.core.items import SAMPLE_RATE
+from agent.messages import events as ev
+from agent.messages.commands import Play, Repeat
+from agent.messages.loudness import Loudness
+from agent.messages.reasons import Reason
+from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.words import Kind
+from tests.core.pole import Behaviour, Pole, altered, make_pole, play
+from tests.core.test_schedule import VOV, pole_with, slot
+
+SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
+TONE = Source(builtin=Builtin(BuiltinName.TONE))
+SLOT_S = datetime(2026, 9, 21, 22, 10, tzinfo=UTC).timestamp()
+"""05:10 in Hanoi."""
+ONLY_NORMAL = frozenset({"play.normal"})
+
+
+def run_until(pole: Pole, wall_s: float) -> None:
+    pole.run(wall_s - pole.world_s)
+
+
+def warning(item: str = "dam", **changes: object) -> Play:
+    """30 s of siren."""
+    return altered(play(item, SIREN, kind=Kind.EMERGENCY, max_duration_s=30), **changes)
+
+
+def heard(pole: Pole) -> list[tuple[str, float]]:
+    """What was heard for how long, in order."""
+    whole = [(each.item.partition(".")[0], round(each.until_s - each.from_s, 2)) for each in pole.heard]
+    return [each for each in whole if each[1]]
+
+
+def results(pole: Pole) -> dict[str, tuple[str, Reason | None]]:
+    return {each.item.partition(".")[0]: (each.result, each.reason) for each in pole.records}
+
+
+class TestRoundsOfAnEmergency:
+    """A slot is set to begin as a sounding of a warning ends."""
+
+    def pole(self, gap_s: int, count: int = 3) -> Pole:
+        pole = pole_with(slot("05:10", sources=[VOV], max_duration_s=3_000), sound_length_s=4_000.0)
+        run_until(pole, SLOT_S - 60.0)
+        pole.order(warning(start_at=int(SLOT_S) - 30, repeat=Repeat(count, gap_s)), life_s=40_000)
+        return pole
+
+    def test_a_short_pause_is_not_filled_with_the_slot(self) -> None:
+        pole = self.pole(5)
+        run_until(pole, SLOT_S + 2_000.0)
+        assert heard(pole)[:3] == [("dam", 30.0)] * 3
+        begun = [each.at_s for each in pole.heard[:3]]
+        assert [b - a for a, b in pairwise(begun)] == [pytest.approx(35.0)] * 2
+
+    def test_a_long_one_is_from_the_slots_first_sample_on(self) -> None:
+        pole = self.pole(300, count=2)
+        run_until(pole, SLOT_S + 2_000.0)
+        assert [each[0] for each in heard(pole)[:3]] == ["dam", "news", "dam"]
+        dam, news, _ = pole.heard[:3]
+        assert news.at_s - dam.at_s == pytest.approx(30.0)
+        assert news.from_s == 0.0
+
+    @pytest.mark.parametrize("before_s", [9.0, 5.0, 2.0, 1.0, 0.18, 0.1])
+    def test_a_second_emergency_shortly_before_costs_the_first_none_of_them(self, before_s: float) -> None:
+        pole = self.pole(5)
+        run_until(pole, SLOT_S - before_s)
+        pole.order(warning("flood"))
+        run_until(pole, SLOT_S + 2_000.0)
+        assert heard(pole)[:2] == [("dam", 30.0), ("flood", 30.0)]
+        assert [each[0] for each in heard(pole)[2:]] == ["dam", "dam"], "its second round is joined late"
+        assert results(pole)["dam"] == results(pole)["flood"] == ("played", Reason.MAX_DURATION)
+
+    @pytest.mark.parametrize("before_s", [0.18, 0.15, 0.12])
+    def test_nor_does_a_key_that_may_order_nothing_but_ordinary_items(self, before_s: float) -> None:
+        pole = make_pole(Behaviour(sound_length_s=4_000.0), heartbeat_s=3_600).start().connect()
+        begins_s = pole.wall_s + 20
+        pole.order(warning(start_at=begins_s, repeat=Repeat(4, 30)), iss="civil defence")
+        pole.run(25.0)
+        tone = play("one", TONE, max_duration_s=5)
+        pole.order(altered(tone, start_at=begins_s + 30), iss="thief", may=ONLY_NORMAL)
+        run_until(pole, begins_s + 30 - before_s)
+        pole.order(altered(play("two", TONE, max_duration_s=5), replaces=("one",)), iss="thief", may=ONLY_NORMAL)
+        pole.run(1_000.0)
+        assert heard(pole) == [("dam", 30.0)] * 4 + [("two", 5.0)]
+        assert results(pole)["dam"] == ("played", Reason.MAX_DURATION)
+
+    def test_what_is_fetched_by_the_time_of_the_pause_waits_for_its_end(self) -> None:
+        pole = make_pole(Behaviour(sound_length_s=30.0, fetch_slow={"https://files.example/a.mp3": 40.0})).start()
+        pole.order(play("news"))
+        pole.run(1.0)
+        pole.order(warning(repeat=Repeat(3, 20)))
+        pole.run(400.0)
+        assert heard(pole) == [("dam", 30.0)] * 3 + [("news", 30.0)]
+
+    def test_the_all_clear_sounds_in_the_pause_of_what_it_replaces(self) -> None:
+        pole = make_pole(Behaviour(sound_length_s=30.0)).start()
+        pole.order(warning(repeat=Repeat(3, 50)))
+        pole.run(40.0)
+        ordered_s = pole.mono_s
+        pole.order(altered(play("all clear", kind=Kind.PRIORITY), replaces=("dam",)))
+        pole.run(400.0)
+        assert heard(pole) == [("dam", 30.0), ("all clear", 30.0)]
+        assert pole.heard[1].at_s - ordered_s < 1.5
+        assert results(pole)["dam"] == ("stopped", Reason.REPLACED)
+
+
+class TestSlotsThatTouch:
+    def pole(self) -> Pole:
+        slots = (slot("05:00", "first", sources=[VOV]), slot("05:10", "second", sources=[VOV]))
+        return pole_with(*slots, sound_length_s=4_000.0)
+
+    @pytest.mark.parametrize("before_ms", range(10, 200, 10))
+    def test_an_emergency_at_their_seam_leaves_the_first_played(self, before_ms: int) -> None:
+        pole = self.pole()
+        run_until(pole, SLOT_S - before_ms / 1_000)
+        ordered_s = pole.mono_s
+        pole.order(warning("flood"))
+        pole.run(1_000.0)
+        assert [each[0] for each in heard(pole)] == ["first", "flood", "second"]
+        assert results(pole)["first"] == ("played", Reason.MAX_DURATION)
+        assert heard(pole)[0] == ("first", 600.0)
+        flood = next(each for each in pole.heard if each.item == "flood")
+        assert flood.at_s - ordered_s < 0.3, "it waits for the rest"
+
+    def test_what_the_card_gives_back_of_the_first_was_its_end(self) -> None:
+        """Whatever it does with the last 0.2 s, the first has been played."""
+        pole = self.pole()
+        run_until(pole, SLOT_S - 0.1)
+        (first,) = pole.state.programme.aside
+        pole.tell(
+            ev.SoundEnded(first.token, ev.End.CUT, Loudness(599 * SAMPLE_RATE, -20.0, -3.0, 0), 599 * SAMPLE_RATE)
+        )
+        pole.run(1_000.0)
+        assert {each.result for each in pole.records} == {"played"}
