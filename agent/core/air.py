@@ -28,10 +28,9 @@ def choose(turn: Turn) -> None:
     item = turns.next_up(state.programme, turn.now.mono_s, trusted_s)
     if item is None or not _comes_soon(turn, item) or not _make_room(turn, item):
         return
-    refusal = policing.forbids(turn, item, trusted_s if item.start_s is None else max(trusted_s, item.start_s))
+    refusal = policing.refusal(turn, item)
     if refusal is not None:
-        begun = item.started_at is not None
-        drop(turn, item.play.item, Outcome("stopped" if begun else "missed", *refusal))
+        drop(turn, item.play.item, refusal)
     else:
         _begin(turn, item)
 

@@ -173,10 +173,11 @@ def on_held(turn: Turn, event: ev.SoundHeld) -> None:
 
 
 def _count(turn: Turn, attempt: Attempt, event: ev.SoundEnded | ev.SoundHeld) -> Attempt:
-    """So much of it has left the card: for its record, its bounds and the caps."""
+    """So much of it has left the card: for its record, its bounds and the caps, by the instants that the card tells."""
+    ended_s = turn.now.mono_s if attempt.ends_s is None else min(turn.now.mono_s, attempt.ends_s)
+    policing.book(turn, attempt.item, event.loudness.samples - attempt.booked, ended_s)
     attempt = stages.heard(attempt, event.loudness, event.used)
     set_attempt(turn, attempt)
-    policing.book(turn, attempt.item, event.loudness)
     return attempt
 
 

@@ -6,19 +6,23 @@ from itertools import pairwise
 import pytest
 
 from agent.core.items import SAMPLE_RATE
+from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Play, Repeat
 from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
+from agent.messages.rules import Rules
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
 from tests.core.pole import Behaviour, Pole, altered, make_pole, play
+from tests.core.test_documents import CLERK, hear, policy
 from tests.core.test_schedule import VOV, pole_with, slot
 
 SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
 SLOT_S = datetime(2026, 9, 21, 22, 10, tzinfo=UTC).timestamp()
 """05:10 in Hanoi."""
+WHOLE = (600.0, "played", Reason.MAX_DURATION)
 ONLY_NORMAL = frozenset({"play.normal"})
 
 
@@ -137,3 +141,59 @@ class TestSlotsThatTouch:
         )
         pole.run(1_000.0)
         assert {each.result for each in pole.records} == {"played"}
+
+
+class TestCaps:
+    """What sounds is counted to its end before what follows on its heels is asked about."""
+
+    def played(self, rules: Rules, *at: str) -> list[tuple[float, str, Reason | None]]:
+        slots = [slot(each, f"s{number}", sources=[VOV]) for number, each in enumerate(at)]
+        pole = pole_with(*slots, sound_length_s=4_000.0, rules=rules)
+        run_until(pole, SLOT_S + 3_600.0)
+        told = {each.item: (each.played_s, each.result, each.reason) for each in pole.records}
+        return [told[name] for name in sorted(told)]
+
+    @pytest.mark.parametrize(
+        ("rules", "second", "third"),
+        [
+            (Rules(max_session_min=12), (120.0, "stopped", Reason.POLICY_SESSION_MINUTES), WHOLE),
+            (
+                Rules(max_minutes_per_day=15),
+                (300.0, "stopped", Reason.POLICY_MINUTES),
+                (0.0, "missed", Reason.POLICY_MINUTES),
+            ),
+            (Rules(max_session_min=10), (0.0, "missed", Reason.POLICY_SESSION_MINUTES), WHOLE),
+            (Rules(max_sessions_per_day=1), WHOLE, WHOLE),
+        ],
+    )
+    def test_slots_that_touch_keep_them_together(self, rules: Rules, second: object, third: object) -> None:
+        assert self.played(rules, "05:00", "05:10", "05:20") == [WHOLE, second, third]
+
+    def test_after_a_pause_of_five_minutes_a_new_session_begins(self) -> None:
+        assert self.played(Rules(max_session_min=15), "05:00", "05:15") == [WHOLE, WHOLE]
+
+    def test_and_a_second_less_is_none(self) -> None:
+        begun = Rules(max_sessions_per_day=1)
+        assert self.played(begun, "05:00", "05:15") == [WHOLE, (0.0, "missed", Reason.POLICY_SESSIONS)]
+        assert self.played(begun, "05:00", "05:14") == [WHOLE, WHOLE]
+
+    def test_what_replaces_an_item_goes_on_with_its_session(self) -> None:
+        pole = make_pole(Behaviour(sound_length_s=4_000.0), rules=Rules(max_session_min=8)).start().connect()
+        pole.order(play("one", TONE, max_duration_s=600))
+        pole.run(300.0)
+        pole.order(altered(play("two", TONE, max_duration_s=600), replaces=("one",)))
+        pole.run(1_000.0)
+        assert results(pole) == {
+            "one": ("stopped", Reason.REPLACED),
+            "two": ("stopped", Reason.POLICY_SESSION_MINUTES),
+        }
+        assert sum(each.played_s for each in pole.records) == pytest.approx(480.0, abs=0.05)
+
+    def test_what_a_policy_has_forbidden_since_it_was_made_ready_does_not_begin(self) -> None:
+        pole = pole_with(slot("05:10", sources=[VOV]), sound_length_s=4_000.0)
+        run_until(pole, SLOT_S - 5.0)
+        command = policy(quiet_hours=["05:10-06:00"])
+        hear(pole, command, CLERK, jti="policy-of-the-clerk", iat=pole.wall_s)
+        run_until(pole, SLOT_S + 60.0)
+        assert results(pole) == {"news": ("missed", Reason.POLICY_QUIET_HOURS)}
+        assert pole.of(do.Sound) == []
