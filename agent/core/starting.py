@@ -87,7 +87,7 @@ def sound(turn: Turn) -> None:
     if refusal is not None:
         finish(turn, attempt, refusal)
         return
-    gain = gain_percent(turn.state, item, turn.trusted_s)
+    gain = gain_percent(turn.state, item, policing.begins_s(turn, item))
     if attempt.kept:
         turn.do(do.ResumeDecoding(attempt.token))
     until_s = windows.closes_s(turn, item)

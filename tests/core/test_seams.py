@@ -11,7 +11,7 @@ from agent.messages import events as ev
 from agent.messages.commands import Play, Repeat
 from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
-from agent.messages.rules import Rules
+from agent.messages.rules import Ceiling, Rules
 from agent.messages.sources import Builtin, BuiltinName, Source
 from agent.messages.words import Kind
 from tests.core.pole import Behaviour, Pole, altered, make_pole, play
@@ -197,3 +197,21 @@ class TestCaps:
         run_until(pole, SLOT_S + 60.0)
         assert results(pole) == {"news": ("missed", Reason.POLICY_QUIET_HOURS)}
         assert pole.of(do.Sound) == []
+
+
+class TestCeilings:
+    @pytest.mark.parametrize(("ceiling", "gain"), [((310, 1_440), 30), ((0, 310), 80)])
+    @pytest.mark.parametrize("before", [[], [slot("05:00", "first", sources=[VOV])]], ids=["silence", "another"])
+    def test_a_ceiling_that_begins_or_ends_with_a_slot_holds_from_its_first_sample(
+        self, ceiling: tuple[int, int], gain: int, before: list[dict[str, object]]
+    ) -> None:
+        """The card takes the sound at the gain of the order, up to 0.6 s ahead."""
+        rules = Rules(ceilings=(Ceiling(Kind.NORMAL, 30, *ceiling),))
+        pole = pole_with(*before, slot("05:10", sources=[VOV]), sound_length_s=4_000.0, rules=rules)
+        run_until(pole, SLOT_S + 60.0)
+        (_, last) = pole.of(do.Sound)[-1]
+        assert isinstance(last, do.Sound)
+        assert last.gain_percent == gain
+        assert [
+            each for _, each in pole.of(do.SetGain) if isinstance(each, do.SetGain) and each.token == last.token
+        ] == []
