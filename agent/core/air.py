@@ -44,16 +44,17 @@ def choose(turn: Turn) -> None:
     item = turns.next_up(state.programme, turn.now.mono_s, trusted_s)
     if item is None or not _comes_soon(turn, item) or not _make_room(turn, item):
         return
-    refusal = policing.forbids(turn, item, trusted_s if item.start_s is None else max(trusted_s, item.start_s))
+    refusal = policing.refusal(turn, item)
     if refusal is not None:
-        begun = item.started_at is not None
-        drop(turn, item.play.item, Outcome("stopped" if begun else "missed", *refusal))
+        drop(turn, item.play.item, refusal)
     else:
         _begin(turn, item)
 
 
 def _comes_soon(turn: Turn, item: Item) -> bool:
     """Whether its time on the air is so near that it is made ready."""
+    if _is_kept_from(turn, item):
+        return False
     current = turn.state.programme.current
     if current is None or (item.is_emergency and current.stage is Stage.ENDING):
         return True
@@ -61,6 +62,11 @@ def _comes_soon(turn: Turn, item: Item) -> bool:
         return True
     ahead_s = max(0.0, turns.DECODE_AHEAD_S - warm_up_s(turn, item)) if item.is_emergency else 0.0
     return turns.takes_over(turn.state.programme, item, turn.now.mono_s + ahead_s)
+
+
+def _is_kept_from(turn: Turn, item: Item) -> bool:
+    offset_s = turn.state.timekeeping.offset_s
+    return offset_s is not None and turns.is_kept_from(turn.state.programme, item, turn.now.mono_s, offset_s)
 
 
 def _follows(turn: Turn, item: Item, ends_s: float | None) -> bool:
@@ -139,6 +145,8 @@ def hand_over(turn: Turn) -> None:
 
 def _may_take(turn: Turn, attempt: Attempt) -> bool:
     current = turn.state.programme.current
+    if _is_kept_from(turn, attempt.item):
+        return False
     if current is None:
         return attempt.stage is not Stage.FETCHING
     takes_over = turns.takes_over(turn.state.programme, attempt.item, turn.now.mono_s)

@@ -112,15 +112,16 @@ def _give_up_card(turn: Turn, attempt: Attempt) -> None:
 
 def _police(turn: Turn) -> None:
     """What sounds follows quiet hours, caps and ceilings as the hours pass."""
-    attempt, trusted_s = turn.state.programme.current, turn.trusted_s
-    if attempt is None or trusted_s is None or not policing.is_watched(attempt):
+    attempt = turn.state.programme.current
+    if attempt is None or turn.trusted_s is None or not policing.is_watched(attempt):
         return
     watch = policing.watch(turn, attempt)
     if watch is not attempt.watch:
         set_attempt(turn, replace(attempt, watch=watch))
         set_gain(turn)
-    if watch.cut is not None and trusted_s >= watch.cut[0]:
-        end(turn, replace(attempt, watch=watch), policing.outcome_of(watch.cut))
+    outcome = policing.cut_now(turn, attempt, watch)
+    if outcome is not None:
+        end(turn, replace(attempt, watch=watch), outcome)
 
 
 def _release(turn: Turn) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
-from agent.core import replacing, stages, turns, windows
+from agent.core import policing, replacing, stages, turns, windows
 from agent.core.amplifier import Cue, Mode
 from agent.core.attempts import set_attempt
-from agent.core.endings import conclude, nothing_left
+from agent.core.endings import conclude, finish, nothing_left
 from agent.core.items import Item, Outcome, may_sound
 from agent.core.records import gain_percent
 from agent.core.stages import Attempt, Stage
@@ -82,7 +82,11 @@ def sound(turn: Turn) -> None:
         return
     if not all(turn.state.amplifiers[zone].mode is Mode.ON for zone in usable(turn, item)):
         return
-    gain = gain_percent(turn.state, item, turn.trusted_s)
+    refusal = policing.refusal(turn, item)
+    if refusal is not None:
+        finish(turn, attempt, refusal)
+        return
+    gain = gain_percent(turn.state, item, policing.begins_s(turn, item))
     if attempt.kept:
         turn.do(do.ResumeDecoding(attempt.token))
     until_s = windows.closes_s(turn, item)

@@ -4,6 +4,7 @@
 what was pre-empted goes on where it was; emergencies take turns (protocol section 7).
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from agent.core.items import Item
@@ -37,11 +38,32 @@ def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
     emergencies = [item for item in ready if item.is_emergency]
     if emergencies:
         return min(emergencies, key=lambda item: (not _succeeds(programme, item), item.off_air_s))
-    if any(item.is_emergency and opens_s(item, offset_s) <= at_s + PAUSE_S for item in programme.waiting):
-        return None
-    if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
-        return None
-    return min(ready, key=lambda item: not _succeeds(programme, item), default=None)
+    free = (item for item in ready if not is_kept_from(programme, item, at_s, offset_s))
+    return min(free, key=lambda item: not _succeeds(programme, item), default=None)
+
+
+def is_kept_from(programme: Programme, item: Item, at_s: float, offset_s: float) -> bool:
+    """Whether an emergency keeps the air from it, in its pauses as well: from all ordinary items but its successor."""
+    if item.is_emergency:
+        return False
+    return any(each.play.item not in item.replaces for each in _keeping(programme, at_s, offset_s))
+
+
+def _keeping(programme: Programme, at_s: float, offset_s: float) -> Iterator[Item]:
+    """Emergencies that pause for no longer than a moment, or are about to; or wait for their turn."""
+    current = programme.current
+    if current is not None and current.stage not in _UNHEARD and _pauses_shortly(current.item):
+        yield current.item
+    yield from (each.item for each in programme.aside if each.item.is_emergency and each.stage is Stage.HOLDING)
+    waiting = (item for item in programme.waiting if item.is_emergency)
+    yield from (item for item in waiting if opens_s(item, offset_s) <= at_s + PAUSE_S)
+
+
+def _pauses_shortly(item: Item) -> bool:
+    """Whether it is to sound again so soon that the pause before that is not filled."""
+    prepared_s = 0.0 if item.start_s is None else PREPARE_S
+    goes_on = item.is_emergency and item.round + 1 < item.repeat.count
+    return goes_on and item.repeat.gap_s - prepared_s <= PAUSE_S
 
 
 def _succeeds(programme: Programme, item: Item) -> bool:
