@@ -488,7 +488,7 @@ class Pole:
         length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
         sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s, effect.gain_percent)
         if length_s > 0:
-            self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
+            self.later(max(behave.told_s, at_s - self.mono_s - CARD_HOLDS_S), ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
                 silent_s = max(0.0, second - self._silent_from_s.get(token, math.inf))
