@@ -4,7 +4,8 @@ Accelerated: an item of a pole's day lasts half an hour, one of these a tenth of
 the amplifier needs no time to warm up. What that leaves out: long lanes (`rig.soak.relay`), and the hours between, in
 which nothing happens (`bench idle`). What a node remembers against replays is kept for a day after an order's end, as
 many as 20,000 orders: at two orders a day on a pole that is nothing, here it fills again and again. So it is filled
-once before the measuring begins, and what the node holds is compared at its highest.
+once by settings and once by plays before the measuring begins: the second time, and never again in 15,000 plays, the
+heap grew by 1.9 MB. What the node holds is compared at its highest.
 
 Samples are taken after each batch, when all is over: the relay open, the card closed, the reports delivered.
 """
@@ -48,7 +49,7 @@ class Length:
     """
 
     plays: int = 20_000
-    warm: int = 2_000
+    warm: int = 9_000
     fill: int = 10_500
     plain: int = 62
 
@@ -138,8 +139,8 @@ def run(folder: Path, *, length: Length, seed: int, say: Said) -> Findings:
         ear = stack.enter_context(station.listen())
         publish = stack.enter_context(station.broker.publisher(station.control, command_topic(node.name)))
         this = _Run(node, Wishes(station, web, folder, seed), ear, publish, length.plain, say)
-        warm = this.play(length.warm)
-        warm += this.fill(length.fill)
+        warm = this.fill(length.fill)
+        warm += this.play(length.warm)
         say(f"warm: {warm[-1]} {this.tally.wrong[:3] or ''}")
         before, began_s = len(_items(this.given)), time.monotonic()
         later = this.play(length.plays, usual=warm[-1])
