@@ -342,10 +342,11 @@ class ReadOutbox:
 
 @dataclass(frozen=True, slots=True)
 class FetchFile:
-    """Answered by `FileReady` or `SourceFailed`."""
+    """Answered by `FileReady` or `SourceFailed`. What is `urgent`, an emergency's, waits for nothing lesser."""
 
     token: int
     file: File
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +355,7 @@ class OpenStream:
 
     token: int
     relay: Relay
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +364,7 @@ class Speak:
 
     token: int
     speech: Speech
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
