@@ -22,6 +22,7 @@ _STAGES: Final = {
     "held": Sentence("held, goes on later"),
     "ending": Sentence("ending"),
     "waiting": Sentence("waiting"),
+    "unreachable": Sentence("no source is to be had just now, asked again soon"),
 }
 _KINDS: Final = {
     "normal": Sentence("normal"),
@@ -38,6 +39,7 @@ _SILENCE: Final = {
     Silence.NOTHING_ORDERED: Sentence("nothing is ordered"),
     Silence.NOT_YET: Sentence("what waits is for later"),
     Silence.PREPARING: Sentence("the next item is being made ready"),
+    Silence.SOURCE: Sentence("no source of the emergency is to be had just now: look after the server and the network"),
     Silence.MUTED: Sentence("muted by a command"),
     Silence.CLOCK: Sentence("the time is not known: connect the network, or fit a clock chip"),
     Silence.CARD: Sentence("the sound card is not to be had"),

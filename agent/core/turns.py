@@ -38,11 +38,16 @@ def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
     emergencies = [item for item in ready if item.is_emergency]
     if emergencies:
         return min(emergencies, key=lambda item: (not _succeeds(programme, item), item.off_air_s))
-    if any(item.is_emergency and opens_s(item, offset_s) <= at_s + PAUSE_S for item in programme.waiting):
+    if any(_pauses(item) and opens_s(item, offset_s) <= at_s + PAUSE_S for item in programme.waiting):
         return None
     if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
         return None
     return min(ready, key=lambda item: not _succeeds(programme, item), default=None)
+
+
+def _pauses(item: Item) -> bool:
+    """Whether it is an emergency between two soundings; one whose sources are not to be had silences nothing else."""
+    return item.is_emergency and item.trouble is None
 
 
 def _succeeds(programme: Programme, item: Item) -> bool:
