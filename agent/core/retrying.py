@@ -19,19 +19,19 @@ FIRST_PAUSE_S: Final = 5.0
 """4G that drops out is mostly back by then. Each pause is twice as long as the one before, up to `LONGEST_PAUSE_S`."""
 
 LONGEST_PAUSE_S: Final = 60.0
-"""A warning is no later than this after its source is back; fifty poles ask a server less than once a second."""
+"""A warning is no later than this after its source is back; fifty poles ask a server about once a second."""
 
 ALARM: Final = "no_source"
 
 _FOR_GOOD: Final = {
     Reason.NOT_ALLOWED,
     Reason.HASH_MISMATCH,
-    Reason.SIZE_MISMATCH,
     Reason.UNSUPPORTED_FORMAT,
     Reason.UNDECODABLE,
     Reason.NO_VOICE,
 }
-"""What asking again does not change: it is not asked again in this sounding."""
+"""What asking again does not change: it is not asked again in this sounding. Another size it may: a body that was cut
+short has it, and the page of a 4G portal."""
 
 
 def failed(attempt: Attempt, outcome: Outcome) -> Attempt:

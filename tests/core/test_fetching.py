@@ -210,7 +210,6 @@ class TestAskingAgain:
         [
             Reason.NOT_ALLOWED,
             Reason.HASH_MISMATCH,
-            Reason.SIZE_MISMATCH,
             Reason.UNSUPPORTED_FORMAT,
             Reason.UNDECODABLE,
             Reason.NO_VOICE,
