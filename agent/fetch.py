@@ -4,9 +4,9 @@ Verbs are the loop's and never block. Two crews of four threads each run one att
 attempts of emergencies (`fetch-urgent-1` and so on) and all others (`fetch-1`). They share no queue, no thread and no
 lookup, so whatever the lesser ones do, no emergency waits for them. `fetch-cache` answers for ordinary files that are
 in the cache already. One of the lesser crew prefetches, while nothing that was ordered waits for its bytes; an order
-interrupts it, and it goes on where it was. What a sibling does is said there: workers (a crew), attempt (limits,
-cancelling), names, dial (connection, TLS), request (HTTP), cache, download, pump and body (a stream), hls and segments,
-outlet (the pipe), and `messages.addresses` (what may be called).
+interrupts it, and it goes on where it was. What a sibling does is said there: workers (a crew), stuck (disks that
+hang), attempt (limits, cancelling), names, dial (connection, TLS), request (HTTP), cache, download, pump and body (a
+stream), hls and segments, outlet (the pipe), and `messages.addresses` (what may be called).
 
 Invariants: an attempt that is not cancelled is answered by exactly one FileReady, StreamReady or SourceFailed, and a
 StreamReady by at most one SourceFailed later; SourceFailed comes within 5 s of what went wrong. After `cancel` nothing
@@ -31,6 +31,7 @@ from agent.fetching.names import Names, Resolve
 from agent.fetching.outlet import Outlet
 from agent.fetching.pump import carry
 from agent.fetching.request import Requests
+from agent.fetching.stuck import Stuck
 from agent.fetching.workers import Crew
 from agent.messages.addresses import SourceRules
 from agent.messages.events import FileReady, SourceFailed, StreamReady
@@ -95,6 +96,7 @@ class Fetch:
         self._baton: SimpleQueue[None] = SimpleQueue()
         """Held by the one worker that prefetches."""
         self._baton.put(None)
+        self._stuck = Stuck(self._give)
         self._urgent = self._crew("fetch-urgent")
         self._lesser = self._crew("fetch")
         self._cache_thread = threading.Thread(target=self._answer_from_cache, name="fetch-cache", daemon=True)
@@ -157,10 +159,13 @@ class Fetch:
 
     def _order(self, attempt: Attempt) -> None:
         """Ask a crew for something that is awaited; what is fetched ahead gives way. Also from `fetch-cache`."""
-        (self._urgent if attempt.urgent else self._lesser).give(attempt)
+        self._give(attempt)
         for other in self._attempts.copy().values():
             if other.prefetch:
                 other.give_way()
+
+    def _give(self, attempt: Attempt) -> None:
+        (self._urgent if attempt.urgent else self._lesser).give(attempt)
 
     # Workers ----------------------------------------------------------------------------------------------------------
 
@@ -179,12 +184,13 @@ class Fetch:
             self._lesser.give(_PREFETCH)
 
     def _serve(self, dialler: Dialler, work: Attempt | _Prefetching, wake_fd: int) -> None:
-        if isinstance(work, Attempt):
+        if not isinstance(work, Attempt):
+            self._fetch_ahead(wake_fd, dialler)
+        elif self._stuck.enter(work):
             with self._answered(work):
                 self._bring(work, wake_fd, dialler)
+            self._stuck.leave(work)
             self._lesser.give(_PREFETCH)
-        else:
-            self._fetch_ahead(wake_fd, dialler)
 
     def _fetch_ahead(self, wake_fd: int, dialler: Dialler) -> None:
         """Prefetch one after the other, until there is none or something is ordered."""

@@ -12,6 +12,7 @@ import pytest
 from agent.core.programme import MAX_COMING
 from agent.fetch import MAX_AT_ONCE, QUICK_HASH_BYTES
 from agent.fetching.attempt import Limits
+from agent.fetching.cache import Cache, Check
 from agent.fetching.names import MAX_LOOKUPS, Mailbox, Names
 from agent.messages.events import FileReady, StreamReady
 from agent.messages.reasons import Reason
@@ -87,6 +88,41 @@ def test_nor_does_a_pinned_file_that_has_been_here_since_before_the_start(tmp_pa
             assert isinstance(news, FileReady)
             assert news.token == 50
             assert len(web.requests) == 1 + MAX_AT_ONCE, "it was here"
+
+
+# A disk that hangs ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_hangs_holds_one_thread_however_often_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the core gives it up and asks again; another emergency's stream does not need the disk."""
+    hanging, released = threading.Semaphore(0), threading.Event()
+    verified = Cache.verified
+
+    def hang(cache: Cache, file: File, check: Check) -> Path | None:
+        hanging.release()
+        released.wait()
+        return verified(cache, file, check)
+
+    monkeypatch.setattr(Cache, "verified", hang)
+    with WebServer({"/live": endless(DATA), "/a": serve(DATA)}) as web, Fetching(tmp_path) as fetching:
+        try:
+            for token in range(2 * MAX_AT_ONCE):
+                fetching.fetch.cancel(token - 1)
+                fetching.fetch.fetch_file(token, order(DATA, web.uri("/a")), urgent=True)
+                if token == 0:
+                    assert hanging.acquire(timeout=DEADLINE_S)
+            fetching.fetch.open_stream(50, Relay(uri=web.uri("/live")), urgent=True)
+            stream = fetching.stream()
+            assert stream.token == 50
+            assert not hanging.acquire(blocking=False)
+        finally:
+            released.set()
+        news = fetching.news()
+        assert isinstance(news, FileReady)
+        assert news.token == 2 * MAX_AT_ONCE - 1, "the last that asked has it"
+        os.close(stream.fd)
 
 
 # Names ----------------------------------------------------------------------------------------------------------------
