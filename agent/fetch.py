@@ -1,11 +1,12 @@
 """Brings the bytes of sources: files into the cache, relays (HLS too) into a pipe.
 
-Verbs are the loop's and never block. `fetch-cache` answers for files that are in the cache already, so that they never
-queue behind the network; `fetch-1` to `fetch-3` each run one attempt at a time, and more wait. One of the three
-prefetches, while nothing that was ordered waits for its bytes; an order interrupts it, and it goes on where it was.
-Lookups have threads of their own (dial.py). What a sibling does is said there: attempt (limits, cancelling), dial
-(name, connection, TLS), request (HTTP), cache, download, pump and body (a stream), hls and segments, outlet (the pipe),
-and `messages.addresses` (what may be called).
+Verbs are the loop's and never block. Two crews of four threads each run one attempt at a time, and more wait: the
+attempts of emergencies (`fetch-urgent-1` and so on) and all others (`fetch-1`). They share no queue, no thread and no
+lookup, so whatever the lesser ones do, no emergency waits for them. `fetch-cache` answers for ordinary files that are
+in the cache already. One of the lesser crew prefetches, while nothing that was ordered waits for its bytes; an order
+interrupts it, and it goes on where it was. What a sibling does is said there: workers (a crew), stuck (disks that
+hang), attempt (limits, cancelling), names, dial (connection, TLS), request (HTTP), cache, download, pump and body (a
+stream), hls and segments, outlet (the pipe), and `messages.addresses` (what may be called).
 
 Invariants: an attempt that is not cancelled is answered by exactly one FileReady, StreamReady or SourceFailed, and a
 StreamReady by at most one SourceFailed later; SourceFailed comes within 5 s of what went wrong. After `cancel` nothing
@@ -14,7 +15,6 @@ is posted, except what was on its way already: a stale StreamReady's descriptor 
 
 import contextlib
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,18 +25,21 @@ from queue import Empty, SimpleQueue
 from agent.fetching.attempt import Attempt, CancelledError, GiveWayError, Limits, SourceError
 from agent.fetching.body import BeginOf, FormatOf
 from agent.fetching.cache import Cache
-from agent.fetching.dial import Authorities, Dialler, Resolve, system_resolve
+from agent.fetching.dial import Authorities, Dialler, system_resolve
 from agent.fetching.download import Get, download
+from agent.fetching.names import Names, Resolve
 from agent.fetching.outlet import Outlet
 from agent.fetching.pump import carry
 from agent.fetching.request import Requests
+from agent.fetching.stuck import Stuck
+from agent.fetching.workers import Crew
 from agent.messages.addresses import SourceRules
 from agent.messages.events import FileReady, SourceFailed, StreamReady
 from agent.messages.reasons import Reason
 from agent.messages.sources import File, Relay
 
-MAX_AT_ONCE = 3
-"""Attempts on the network at once: one sounds, one is made ready, one is fetched ahead."""
+MAX_AT_ONCE = 4
+"""Attempts on the network at once, of emergencies and of all else: one sounds, three are made ready."""
 MAX_PREFETCHES = 64
 """Waiting or under way: a week's bulletins and every alarm, far below what would cost memory."""
 QUICK_HASH_BYTES = 4 * 1024 * 1024
@@ -89,28 +92,33 @@ class Fetch:
         self._closed = False
         self._attempts: dict[int, Attempt] = {}
         self._asked: SimpleQueue[Attempt | None] = SimpleQueue()
-        self._waiting: SimpleQueue[Attempt | _Prefetching | None] = SimpleQueue()
         self._ahead: SimpleQueue[Attempt] = SimpleQueue()
         self._baton: SimpleQueue[None] = SimpleQueue()
         """Held by the one worker that prefetches."""
         self._baton.put(None)
-        self._wake_fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(MAX_AT_ONCE)]
-        self._threads = [threading.Thread(target=self._answer_from_cache, name="fetch-cache", daemon=True)]
-        for number, wake_fd in enumerate(self._wake_fds, 1):
-            work = functools.partial(self._work, wake_fd)
-            self._threads.append(threading.Thread(target=work, name=f"fetch-{number}", daemon=True))
-        for thread in self._threads:
-            thread.start()
+        self._stuck = Stuck(self._give)
+        self._urgent = self._crew("fetch-urgent")
+        self._lesser = self._crew("fetch")
+        self._cache_thread = threading.Thread(target=self._answer_from_cache, name="fetch-cache", daemon=True)
+        self._cache_thread.start()
+
+    def _crew(self, name: str) -> Crew[Attempt | _Prefetching]:
+        dialler = Dialler(Names(self._resolve), self._authorities)
+        return Crew(name, MAX_AT_ONCE, functools.partial(self._serve, dialler))
 
     # The loop's thread ------------------------------------------------------------------------------------------------
 
-    def fetch_file(self, token: int, file: File) -> None:
-        """Answered by FileReady or SourceFailed."""
-        self._asked.put(self._new_attempt(token, file))
+    def fetch_file(self, token: int, file: File, *, urgent: bool = False) -> None:
+        """Answered by FileReady or SourceFailed. What is urgent, an emergency's, waits for nothing lesser."""
+        attempt = self._new_attempt(token, file, urgent)
+        if urgent:
+            self._order(attempt)
+        else:
+            self._asked.put(attempt)
 
-    def open_stream(self, token: int, relay: Relay) -> None:
+    def open_stream(self, token: int, relay: Relay, *, urgent: bool = False) -> None:
         """Answered by StreamReady or SourceFailed; the latter also when the stream ends or breaks for good."""
-        self._order(self._new_attempt(token, relay))
+        self._order(self._new_attempt(token, relay, urgent))
 
     def prefetch(self, token: int, file: File, pin: bool) -> None:
         """Answered by FileReady or SourceFailed, whenever there is time; a pinned file is never evicted."""
@@ -120,14 +128,14 @@ class Fetch:
         attempt = Attempt(token, file, self._limits, prefetch=True, pin=pin)
         self._attempts[token] = attempt
         self._ahead.put(attempt)
-        self._waiting.put(_PREFETCH)
+        self._lesser.give(_PREFETCH)
 
     def cancel(self, token: int) -> None:
         """Close socket and pipe, free the slot. Unknown tokens are ignored."""
         attempt = self._attempts.pop(token, None)
         if attempt is not None:
             attempt.cancel()
-            self._waiting.put(_PREFETCH)
+            self._lesser.give(_PREFETCH)
 
     def close(self) -> None:
         """Cancel everything and wait for the threads, at most `close_s`. A second time does nothing."""
@@ -137,27 +145,27 @@ class Fetch:
         for token in list(self._attempts):
             self.cancel(token)
         self._asked.put(None)
-        for _ in self._wake_fds:
-            self._waiting.put(None)
         until_s = time.monotonic() + self._limits.close_s
-        for thread in self._threads:
-            thread.join(max(0.0, until_s - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
-            # Else an eventfd may still be polled: a number given to another file would be read from.
-            for wake_fd in self._wake_fds:
-                os.close(wake_fd)
+        for crew in (self._urgent, self._lesser):
+            crew.end()
+        for crew in (self._urgent, self._lesser):
+            crew.join(until_s)
+        self._cache_thread.join(max(0.0, until_s - time.monotonic()))
 
-    def _new_attempt(self, token: int, order: File | Relay) -> Attempt:
-        attempt = Attempt(token, order, self._limits)
+    def _new_attempt(self, token: int, order: File | Relay, urgent: bool) -> Attempt:
+        attempt = Attempt(token, order, self._limits, urgent=urgent)
         self._attempts[token] = attempt
         return attempt
 
     def _order(self, attempt: Attempt) -> None:
-        """Ask the workers for something that is awaited; what is fetched ahead gives way. Also from `fetch-cache`."""
-        self._waiting.put(attempt)
+        """Ask a crew for something that is awaited; what is fetched ahead gives way. Also from `fetch-cache`."""
+        self._give(attempt)
         for other in self._attempts.copy().values():
             if other.prefetch:
                 other.give_way()
+
+    def _give(self, attempt: Attempt) -> None:
+        (self._urgent if attempt.urgent else self._lesser).give(attempt)
 
     # Workers ----------------------------------------------------------------------------------------------------------
 
@@ -173,17 +181,16 @@ class Fetch:
                     self._order(attempt)
                 else:
                     self._finish(attempt, FileReady(attempt.token, str(path)))
-            self._waiting.put(_PREFETCH)
+            self._lesser.give(_PREFETCH)
 
-    def _work(self, wake_fd: int) -> None:
-        dialler = Dialler(self._resolve, self._authorities)
-        while (work := self._waiting.get()) is not None:
-            if isinstance(work, Attempt):
-                with self._answered(work):
-                    self._bring(work, wake_fd, dialler)
-                self._waiting.put(_PREFETCH)
-            else:
-                self._fetch_ahead(wake_fd, dialler)
+    def _serve(self, dialler: Dialler, work: Attempt | _Prefetching, wake_fd: int) -> None:
+        if not isinstance(work, Attempt):
+            self._fetch_ahead(wake_fd, dialler)
+        elif self._stuck.enter(work):
+            with self._answered(work):
+                self._bring(work, wake_fd, dialler)
+            self._stuck.leave(work)
+            self._lesser.give(_PREFETCH)
 
     def _fetch_ahead(self, wake_fd: int, dialler: Dialler) -> None:
         """Prefetch one after the other, until there is none or something is ordered."""
@@ -235,7 +242,7 @@ class Fetch:
     def _bring_file(self, attempt: Attempt, file: File, requests: Requests) -> None:
         if attempt.pin:
             self._cache.require_room_for_pin(file)
-        path = self._cache.verified(file, attempt.check)
+        path = self._cache.known(file) or self._cache.verified(file, attempt.check)
         if path is None:
             get: Get = functools.partial(requests.file, file.uri)
             with closing(self._cache.partial(file, attempt.token, attempt.check)) as partial:
@@ -247,7 +254,7 @@ class Fetch:
     def _bring_stream(self, attempt: Attempt, relay: Relay, requests: Requests) -> None:
         def deliver(fd: int, head: bytes) -> None:
             self._post(StreamReady(attempt.token, fd, head))
-            self._waiting.put(_PREFETCH)
+            self._lesser.give(_PREFETCH)
 
         with Outlet(attempt, deliver) as outlet:
             end = carry(attempt, relay.uri, requests.stream, outlet, format_of=self._format_of, begin_of=self._begin_of)

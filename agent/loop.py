@@ -87,8 +87,8 @@ class Store(Worker, Protocol):
 class Fetch(Protocol):
     """Bytes from the network, within limits."""
 
-    def fetch_file(self, token: int, file: File) -> None: ...
-    def open_stream(self, token: int, relay: Relay) -> None: ...
+    def fetch_file(self, token: int, file: File, *, urgent: bool) -> None: ...
+    def open_stream(self, token: int, relay: Relay, *, urgent: bool) -> None: ...
     def prefetch(self, token: int, file: File, pin: bool) -> None: ...
     def cancel(self, token: int) -> None: ...
 
@@ -96,7 +96,7 @@ class Fetch(Protocol):
 class Synthesiser(Protocol):
     """Text to sound."""
 
-    def speak(self, token: int, speech: Speech) -> None: ...
+    def speak(self, token: int, speech: Speech, *, urgent: bool) -> None: ...
     def cancel(self, token: int) -> None: ...
 
 
@@ -298,9 +298,9 @@ class Loop:
             do.JudgeAgain: lambda it: self._first.append(it.message),
             do.Commit: lambda it: edge.store.commit(it.token, it.writes),
             do.ReadOutbox: lambda it: edge.store.read_outbox(it.after_seq, it.limit),
-            do.FetchFile: lambda it: edge.fetch.fetch_file(it.token, it.file),
-            do.OpenStream: lambda it: edge.fetch.open_stream(it.token, it.relay),
-            do.Speak: lambda it: edge.speech.speak(it.token, it.speech),
+            do.FetchFile: lambda it: edge.fetch.fetch_file(it.token, it.file, urgent=it.urgent),
+            do.OpenStream: lambda it: edge.fetch.open_stream(it.token, it.relay, urgent=it.urgent),
+            do.Speak: lambda it: edge.speech.speak(it.token, it.speech, urgent=it.urgent),
             do.Prefetch: lambda it: edge.fetch.prefetch(it.token, it.file, it.pin),
             do.CancelFetch: self._cancel_fetch,
             do.ClosePipe: lambda it: os.close(it.fd),

@@ -280,6 +280,51 @@ def test_of_fifty_texts_at_once_sixteen_are_spoken_in_order_and_the_rest_refused
         assert seconds(speaking.spoken(50, "lại được")) > 0.1
 
 
+# Emergencies ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_emergencys_text_interrupts_what_is_spoken_which_is_spoken_anew_after_it(tmp_path: Path) -> None:
+    """The lesser one hangs for as long as it may; the second time it does not."""
+    once = '[ -e hung ] || case "$text" in *treo*) touch hung; sleep 1000 & wait;; esac; say "$@"'
+    with Speaking(tmp_path, espeak=espeak_that(tmp_path, once)) as speaking:
+        for token, text in enumerate(("treo", "hai", "ba")):
+            speaking.synthesiser.speak(token, Speech(text, "vi"))
+        wait_until((tmp_path / "hung").exists, "the voice hangs")
+        (hanging,) = pids(tmp_path)
+        for token, text in ((50, "Vỡ đập"), (51, "Lũ về")):
+            speaking.synthesiser.speak(token, Speech(text, "vi"), urgent=True)
+        for token in (50, 51, 0, 1, 2):
+            assert seconds(speaking.ready(token)) > 0.1
+        assert not runs(hanging)
+        assert len(pids(tmp_path)) == 6
+
+
+def test_one_does_not_interrupt_another(tmp_path: Path) -> None:
+    with Speaking(tmp_path, espeak=espeak_that(tmp_path, HANGS)) as speaking:
+        speaking.synthesiser.speak(1, Speech("treo", "vi"), urgent=True)
+        wait_until(lambda: bool(pids(tmp_path)), "the voice runs")
+        speaking.synthesiser.speak(2, Speech("hai", "vi"), urgent=True)
+        speaking.synthesiser.cancel(1)
+        speaking.ready(2)
+        assert len(pids(tmp_path)) == 2
+
+
+def test_it_finds_room_beside_as_many_as_may_wait(tmp_path: Path) -> None:
+    with Speaking(tmp_path, espeak=espeak_that(tmp_path, HANGS)) as speaking:
+        for token in range(16):
+            speaking.synthesiser.speak(token, Speech("treo", "vi"))
+        speaking.synthesiser.speak(50, Speech("Vỡ đập", "vi"), urgent=True)
+        speaking.ready(50)
+
+
+def test_it_does_not_wait_for_a_better_voice_for_long(tmp_path: Path) -> None:
+    piper, voices = fake_piper(tmp_path, "import signal; signal.pause()"), piper_voice(tmp_path / "voices")
+    limits = Limits(piper_s=1_000, urgent_piper_s=1.0)
+    with Speaking(tmp_path, piper=piper, voices=voices, limits=limits) as speaking:
+        speaking.synthesiser.speak(1, Speech(NOTICE, "vi"), urgent=True)
+        assert seconds(speaking.ready(1)) > 8
+
+
 def test_a_full_disk_is_told_and_spoils_nothing_else(tmp_path: Path) -> None:
     with Speaking(tmp_path, espeak=espeak_that(tmp_path, 'say "$@"')) as speaking:
         with disk_of(20_000):

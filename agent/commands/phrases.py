@@ -24,6 +24,7 @@ _STAGES: Final = {
     "ending": Sentence("ending"),
     "waiting": Sentence("waiting"),
     "elsewhere": Sentence("not for this node any more"),
+    "unreachable": Sentence("no source is to be had just now, asked again soon"),
 }
 _KINDS: Final = {
     "normal": Sentence("normal"),
@@ -40,6 +41,7 @@ _SILENCE: Final = {
     Silence.NOTHING_ORDERED: Sentence("nothing is ordered"),
     Silence.NOT_YET: Sentence("what waits is for later"),
     Silence.PREPARING: Sentence("the next item is being made ready"),
+    Silence.SOURCE: Sentence("no source of the emergency is to be had just now: look after the server and the network"),
     Silence.MUTED: Sentence("muted by a command"),
     Silence.CLOCK: Sentence("the time is not known: connect the network, or fit a clock chip"),
     Silence.CARD: Sentence("the sound card is not to be had"),

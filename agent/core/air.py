@@ -99,12 +99,22 @@ def _makes_room(turn: Turn, rival: Attempt, item: Item) -> bool:
 def _give_up_slowest(turn: Turn, item: Item) -> bool:
     """For an emergency what is fetched for longest goes back into the queue, the ordinary first, emergencies last."""
     at_s = turn.now.mono_s
-    slow = [each for each in turn.state.programme.coming if stages.is_slow(each, at_s)]
-    if not item.is_emergency or not slow:
+    coming = turn.state.programme.coming
+    able = [each for each in coming if stages.is_slow(each, at_s) or not each.item.is_emergency]
+    if not item.is_emergency or not able:
         return False
-    slowest = min(slow, key=lambda each: (each.item.is_emergency, each.since_s))
+    slowest = min(able, key=lambda each: (each.item.is_emergency, each.since_s))
     put_back(turn, replace(slowest, item=replace(slowest.item, off_air_s=at_s)))
     return True
+
+
+def clear_line(turn: Turn) -> None:
+    """An emergency's source has line and processor to itself until it is slow: others are fetched later."""
+    fetched = [each for each in prog.attempts(turn.state.programme) if each.stage is Stage.FETCHING]
+    if any(each.item.is_emergency and not stages.is_slow(each, turn.now.mono_s) for each in fetched):
+        for each in fetched:
+            if not each.item.is_emergency:
+                give_back(turn, each)
 
 
 def _begin(turn: Turn, item: Item) -> None:

@@ -30,13 +30,14 @@ def is_on_air(turn: Turn, attempt: Attempt) -> bool:
 def open_source(turn: Turn, attempt: Attempt) -> None:
     """Ask for the present source's bytes, and for the card, which takes its time."""
     want_card(turn)
+    urgent = attempt.item.is_emergency
     match attempt.item.play.sources[attempt.item.source].only:
         case File() as file:
-            turn.do(do.FetchFile(attempt.token, file))
+            turn.do(do.FetchFile(attempt.token, file, urgent))
         case Relay() as relay:
-            turn.do(do.OpenStream(attempt.token, relay))
+            turn.do(do.OpenStream(attempt.token, relay, urgent))
         case Speech() as speech:
-            turn.do(do.Speak(attempt.token, speech))
+            turn.do(do.Speak(attempt.token, speech, urgent))
         case Builtin(name=name):
             fetched = stages.at_stage(attempt, Stage.FETCHED, turn.now.mono_s)
             set_attempt(turn, replace(fetched, media=do.MediaBuiltin(name)))

@@ -67,7 +67,13 @@ def _pieces(turn: Turn) -> Iterator[Piece]:
     for attempt in prog.attempts(programme):
         yield _piece(attempt.item, attempt.stage.value)
     for item in programme.waiting:
-        yield _piece(item, "elsewhere" if item.elsewhere else "waiting")
+        yield _piece(item, _why_it_waits(item))
+
+
+def _why_it_waits(item: Item) -> str:
+    if item.elsewhere:
+        return "elsewhere"
+    return "waiting" if item.trouble is None else "unreachable"
 
 
 def _piece(item: Item, stage: str) -> Piece:
@@ -101,6 +107,8 @@ def _what_is_next(turn: Turn) -> Silence:
     starts = (attempt.item.start_s for attempt in prog.attempts(programme))
     if any(start_s is None or start_s <= now_s for start_s in starts):
         return Silence.PREPARING
+    if any(item.trouble is not None for item in programme.waiting):
+        return Silence.SOURCE
     return Silence.NOT_YET if prog.items(programme) else Silence.NOTHING_ORDERED
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from agent.core import policing, rounds, stages, zones
+from agent.core import policing, retrying, rounds, stages, zones
 from agent.core import programme as prog
 from agent.core.amplifier import FAULT_REST_S
 from agent.core.attempts import give_back, is_on_air, off_air, release, set_attempt, try_source
@@ -73,20 +73,27 @@ def end_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 
 
 def conclude(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
-    """After a failure the next source, if there is one and time for it; otherwise this sounding is over."""
+    """After a failure the next source, if there is one and time for it; otherwise this sounding is over, or waits."""
     fallback = outcome.result == "failed" and outcome.reason not in _NO_SOURCE_HELPS
     if outcome.reason is Reason.AMPLIFIER_FAULT and attempt.item.is_emergency:
         _wait_for_relay(turn, attempt)
     elif not fallback:
         finish(turn, attempt, outcome)
-    elif not stages.has_next(attempt):
-        sounding_over(turn, attempt, outcome)
     else:
-        following = attempt.item.source + 1
-        turn.warn(f"item {attempt.name}: source {following} failed ({outcome.reason}): {outcome.detail}")
+        _go_to_next_source(turn, retrying.failed(attempt, outcome), outcome)
+
+
+def _go_to_next_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
+    following = stages.next_of(attempt.item, attempt.item.source)
+    if following is not None and stages.has_next(attempt):
+        turn.warn(f"item {attempt.name}: source {attempt.item.source + 1} failed ({outcome.reason}): {outcome.detail}")
         turn.do(do.Silence(attempt.token))
         release(turn, attempt)
         try_source(turn, attempt, following)
+    elif retrying.is_worthwhile(attempt):
+        retrying.ask_again(turn, attempt, outcome)
+    else:
+        sounding_over(turn, attempt, outcome)
 
 
 def _wait_for_relay(turn: Turn, attempt: Attempt) -> None:

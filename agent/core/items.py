@@ -72,6 +72,12 @@ class Item:
     """The highest gain at which any of it sounded."""
     hindered: int = 0
     """How often in a row none of its zones' relays could be switched when it was to sound."""
+    tries: int = 0
+    """How often in the present sounding all its sources have failed, and were to be asked again."""
+    trouble: Outcome | None = None
+    """How the last of them failed, while none is to be had."""
+    dead: frozenset[int] = frozenset()
+    """Those that are not asked again in the present sounding."""
     crashes: int = 0
     """How often this process's forerunners crashed when it was their turn to play it."""
 

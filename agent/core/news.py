@@ -89,7 +89,7 @@ def on_started(turn: Turn, event: ev.SoundStarted) -> None:
     at_s = round(turn.wall_s + event.at_mono_s - turn.now.mono_s, 3)
     started_at = at_s if item.started_at is None else item.started_at
     round_at = at_s if item.start_s is None else item.start_s  # joined late, it began before it was heard here
-    sounding = replace(item, started_at=started_at, begun=True, interrupted=False, hindered=0)
+    sounding = replace(item, started_at=started_at, begun=True, interrupted=False, hindered=0, trouble=None)
     set_attempt(turn, replace(attempt, item=sounding, moved_s=event.at_mono_s))
     if not item.begun:
         turn.commit(do.MarkStarted(item.play.item, started_at, item.round, round_at))

@@ -10,7 +10,7 @@ from typing import Final
 from agent.core import amplifier as amp
 from agent.core import card, policing, prefetching, stages, windows
 from agent.core import programme as prog
-from agent.core.air import choose, hand_over, put_off, wait_again
+from agent.core.air import choose, clear_line, hand_over, put_off, wait_again
 from agent.core.amplifier import Cue
 from agent.core.attempts import set_attempt, set_gain
 from agent.core.endings import conclude, drop, end, end_source, wait_undecoded
@@ -138,6 +138,7 @@ _RULES: Final = (
     card.wait,
     put_off,
     choose,
+    clear_line,
     hand_over,
     wait_again,
     decode,

@@ -13,7 +13,7 @@ MAX_WAITING: Final = 100
 """Items that may wait: a day's bulletins many times over; each costs some 20 KiB."""
 
 MAX_COMING: Final = 3
-"""Made ready at once: as many as `fetch` has workers."""
+"""Made ready at once: `fetch` has a thread for each, of emergencies and of all else, and one for what sounds."""
 
 MAX_HELD: Final = 2
 """Decoders kept silent, each with 6 s of sound; a third is begun anew where it was."""

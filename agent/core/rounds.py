@@ -21,6 +21,8 @@ def following(item: Item) -> Item:
         pre_empted=False,
         begun=False,
         interrupted=False,
+        tries=0,
+        dead=frozenset(),
         start_s=None,
         not_before_s=float("-inf"),
     )

@@ -194,7 +194,12 @@ def is_silent(attempt: Attempt, silent_s: float) -> bool:
 
 def has_next(attempt: Attempt) -> bool:
     """Another source could take over, and there is time left for it."""
-    return attempt.item.source + 1 < len(attempt.item.play.sources) and attempt.item.samples_left > 0
+    return next_of(attempt.item, attempt.item.source) is not None and attempt.item.samples_left > 0
+
+
+def next_of(item: Item, source: int) -> int | None:
+    """The next source behind this one of which something may be hoped."""
+    return next((each for each in range(source + 1, len(item.play.sources)) if each not in item.dead), None)
 
 
 def starving(attempt: Attempt, at_s: float) -> Attempt:

@@ -55,7 +55,7 @@ def _keeping(programme: Programme, at_s: float, offset_s: float) -> Iterator[Ite
     if current is not None and current.stage not in _UNHEARD and _pauses_shortly(current.item):
         yield current.item
     yield from (each.item for each in programme.aside if each.item.is_emergency and each.stage is Stage.HOLDING)
-    waiting = (item for item in programme.waiting if item.is_emergency)
+    waiting = (item for item in programme.waiting if _pauses(item))
     yield from (item for item in waiting if opens_s(item, offset_s) <= at_s + PAUSE_S)
 
 
@@ -64,6 +64,11 @@ def _pauses_shortly(item: Item) -> bool:
     prepared_s = 0.0 if item.start_s is None else PREPARE_S
     goes_on = item.is_emergency and item.round + 1 < item.repeat.count
     return goes_on and item.repeat.gap_s - prepared_s <= PAUSE_S
+
+
+def _pauses(item: Item) -> bool:
+    """Whether it is an emergency between two soundings; one whose sources are not to be had silences nothing else."""
+    return item.is_emergency and item.trouble is None
 
 
 def _succeeds(programme: Programme, item: Item) -> bool:

@@ -1,5 +1,6 @@
 """When an item's window closes on this node, and how an item ends with it (protocol sections 4 and 7)."""
 
+from dataclasses import replace
 from typing import Final
 
 from agent.core import programme as prog
@@ -57,6 +58,9 @@ def passed(turn: Turn, item: Item) -> Outcome:
         return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER, item.elsewhere)
     if turn.state.card_fault:
         return Outcome("failed", Reason.SOUND_CARD, f"{turn.state.card_fault}, until its window had closed")
+    if item.trouble is not None:
+        told = f"asked for {item.tries} times until its window had closed; {item.trouble.detail}"
+        return replace(item.trouble, detail=told)
     if item.hindered:
         return Outcome("failed", Reason.AMPLIFIER_FAULT, "no relay could be switched until its window had closed")
     if item.interrupted:

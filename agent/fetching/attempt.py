@@ -69,11 +69,20 @@ class Attempt:
     """One order to fetch, from the moment the loop gives it until it is answered, failed or cancelled."""
 
     def __init__(
-        self, token: int, order: File | Relay, limits: Limits, *, prefetch: bool = False, pin: bool = False
+        self,
+        token: int,
+        order: File | Relay,
+        limits: Limits,
+        *,
+        urgent: bool = False,
+        prefetch: bool = False,
+        pin: bool = False,
     ) -> None:
         self.token = token
         self.order = order
         self.limits = limits
+        self.urgent = urgent
+        """Whether an emergency waits for it: nothing lesser keeps it waiting."""
         self.prefetch = prefetch
         """Whether nobody waits for it: it gives way to what was ordered."""
         self.pin = pin
@@ -101,8 +110,7 @@ class Attempt:
         """
         self._wake_fd = wake_fd
         self._gives_way = False
-        self.mailbox = SimpleQueue()  # what an earlier try was told, or woken by, is not for this one
-        self.check()
+        self.fresh_mailbox()
 
     def cancel(self) -> None:
         """Give up. From the loop's thread; a second time does nothing more."""
@@ -113,6 +121,16 @@ class Attempt:
         """Stop for now. From any thread that has something more urgent."""
         self._gives_way = True
         self._wake()
+
+    def fresh_mailbox(self) -> SimpleQueue[list[str] | OSError | None]:
+        """For one question alone: what an earlier one is answered late is not for this one.
+
+        Raises:
+            CancelledError, GiveWayError: it was given up, which the mailbox before may have been told.
+        """
+        self.mailbox = SimpleQueue()
+        self.check()
+        return self.mailbox
 
     def _wake(self) -> None:
         self.mailbox.put(None)

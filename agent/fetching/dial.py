@@ -1,7 +1,7 @@
 """From an address to a wire that carries HTTP: name, connection, TLS. Part of fetch; the standard library only.
 
-Owner: the worker thread whose attempt it is; a lookup runs on a thread of its own (`fetch-dns`), for getaddrinfo has no
-timeout. Invariants: the address that was checked is the one connected to; every wait is the attempt's.
+Owner: the worker thread whose attempt it is. Invariants: the address that was checked is the one connected to; every
+wait is the attempt's.
 """
 
 import errno
@@ -10,24 +10,19 @@ import os
 import select
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.fetching.attempt import Attempt, SourceError
+from agent.fetching.names import Names
 from agent.messages.addresses import Address, is_public
 from agent.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-Resolve = Callable[[str, int], Sequence[str]]
-"""(name, port) to IP addresses, the best first; may take any time, raises OSError."""
-
-MAX_LOOKUPS = 2
-"""Lookups under way for one worker: one that hangs (glibc gives up after 10 to 30 s) must not block the next."""
 MAX_ADDRESSES = 4
 """Addresses of one name that are tried: each gets its share of the time."""
 TLS_RECORD_BYTES = 16_384
@@ -72,12 +67,11 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class Dialler:
-    """Connects for one worker."""
+    """Connects for one crew."""
 
-    def __init__(self, resolve: Resolve, authorities: Authorities) -> None:
-        self._resolve = resolve
+    def __init__(self, names: Names, authorities: Authorities) -> None:
+        self._names = names
         self._authorities = authorities
-        self._lookups: list[threading.Thread] = []
 
     def dial(self, attempt: Attempt, address: Address, *, private_too: bool) -> socket.socket:
         """Connect to an address that may be connected to; the caller closes the socket, which does not block.
@@ -117,21 +111,7 @@ class Dialler:
         return TlsWire(connected, attempt, self._authorities.context, address.host)
 
     def _look_up(self, attempt: Attempt, address: Address, until_s: float) -> list[str]:
-        self._lookups = [thread for thread in self._lookups if thread.is_alive()]
-        if len(self._lookups) >= MAX_LOOKUPS:
-            raise SourceError(Reason.NO_ANSWER, "the name server has not answered earlier questions yet")
-
-        mailbox = attempt.mailbox  # this try's own: a late answer is about another name
-
-        def look_up() -> None:
-            try:
-                mailbox.put(list(self._resolve(address.host, address.port)))
-            except OSError as error:
-                mailbox.put(error)
-
-        thread = threading.Thread(target=look_up, name="fetch-dns", daemon=True)
-        self._lookups.append(thread)
-        thread.start()
+        self._names.ask(address.host, address.port, attempt.fresh_mailbox(), until_s)
         try:
             return attempt.receive(until_s)
         except OSError as error:

@@ -19,6 +19,8 @@ class Silence(StrEnum):
     """What has the air, or waits, is for later."""
     PREPARING = "preparing"
     """Its source is being fetched or decoded, the card opened, or the amplifier warms up."""
+    SOURCE = "source"
+    """No source of an emergency is to be had just now; they are asked again."""
     MUTED = "muted"
     CLOCK = "clock"
     """The time is not known: nothing ordered over the network sounds."""
@@ -27,7 +29,7 @@ class Silence(StrEnum):
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """One item of the programme; `stage` is `waiting`, or how far its attempt has come."""
+    """One item of the programme; `stage` is `waiting`, `unreachable`, or how far its attempt has come."""
 
     item: str
     kind: str

@@ -343,10 +343,11 @@ class ReadOutbox:
 
 @dataclass(frozen=True, slots=True)
 class FetchFile:
-    """Answered by `FileReady` or `SourceFailed`."""
+    """Answered by `FileReady` or `SourceFailed`. What is `urgent`, an emergency's, waits for nothing lesser."""
 
     token: int
     file: File
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +356,7 @@ class OpenStream:
 
     token: int
     relay: Relay
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +365,7 @@ class Speak:
 
     token: int
     speech: Speech
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)

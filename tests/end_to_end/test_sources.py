@@ -235,6 +235,23 @@ def test_a_playlist_s_segment_elsewhere_is_not_allowed_and_nobody_is_called(judg
     assert trap.connections == 0
 
 
+def test_an_emergency_whose_server_is_away_is_heard_once_it_is_back(
+    station: Station, node: Node, ear: Ear, tone_mp3: bytes
+) -> None:
+    number, lines = next(serial), len(node.log)
+    with WebServer({}) as web:
+        flood = Play(f"flood-{number}", Kind.EMERGENCY, "flood", (file_source(web.uri("/a.mp3"), tone_mp3),), 2)
+        station.send(station.sign(flood, key=station.defence))
+        node.wait_for_line(f"item flood-{number}: no source is to be had", since=lines)
+        station.send(station.sign(Play(f"next-{number}", Kind.NORMAL, "next", (NEXT,), 30)))
+        assert ear.record(f"next-{number}")["result"] == "played"
+        web.routes["/a.mp3"] = behave.serve(tone_mp3)
+        record = ear.record(f"flood-{number}", timeout_s=90)
+    assert (record["result"], record["reason"]) == ("played", "max_duration")
+    alarms = [each["detail"] for each in ear.of("alarm") if each["what"] == "no_source"]
+    assert alarms == [f"flood-{number}, http_error: 404 Not Found"]
+
+
 @pytest.mark.parametrize("container", ["mp3", "ogg"])
 def test_a_live_relay_is_heard(
     station: Station,
