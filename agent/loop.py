@@ -233,6 +233,8 @@ class Loop:
         self._judge = judge
         self._seal = seal
         self._exit: do.Exit | None = None
+        self._stepped = adapters.clock.read()
+        """The instant of the last step: what fell due since then is still ahead of it."""
         self._watches = (
             Watch("player", adapters.player, STUCK_S),
             Watch("card", adapters.card, STUCK_S),
@@ -262,7 +264,7 @@ class Loop:
             return self._first.popleft()
         now = self._adapters.clock.read()
         longest_s = LONGEST_WAIT_ON_S if node.relays_closed(self._state) else LONGEST_WAIT_S
-        deadline_s = node.next_deadline(self._state, now)
+        deadline_s = node.next_deadline(self._state, self._stepped)
         wait_s = longest_s if deadline_s is None else min(longest_s, deadline_s - now.mono_s)
         try:
             return self._inbox.get(timeout=max(0.0, wait_s))
@@ -274,6 +276,7 @@ class Loop:
         if isinstance(event, ev.MessageArrived):
             event = self._judge.judge(event, *node.clock_view(self._state, now))
         self._state, effects = node.step(self._state, event, now)
+        self._stepped = now
         for effect in effects:
             self._perform[type(effect)](effect)
         self._adapters.amplifiers.renew()

@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 
 from agent.clock import Clock
+from agent.core import node
 from agent.loop import LONGEST_WAIT_S, SILENT_S, STUCK_S, Adapters, Loop, Watch
+from agent.messages import effects as do
 from agent.messages import events as ev
 from tests.core.pole import make_pole
 
@@ -118,6 +120,26 @@ def test_the_watchdog_is_fed_by_turns() -> None:
     shell = Shell()
     shell.turn(3)
     assert shell.done.count("watchdog") == shell.done.count("renew") == 5
+
+
+def test_what_falls_due_while_a_turn_is_carried_out_is_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core leaves out instants that have passed, having seen to them: so it is asked by the step's own clock."""
+    shell = Shell(Leaping(1.0))
+    stepped_s: list[float] = []
+    asked_s: list[float] = []
+
+    def step(state: node.State, event: ev.Event, now: ev.Now) -> tuple[node.State, tuple[do.Effect, ...]]:
+        stepped_s.append(now.mono_s)
+        return core_step(state, event, now)
+
+    def next_deadline(_: node.State, now: ev.Now) -> None:
+        asked_s.append(now.mono_s)
+
+    core_step = node.step
+    monkeypatch.setattr(node, "step", step)
+    monkeypatch.setattr(node, "next_deadline", next_deadline)
+    shell.turn(3)
+    assert asked_s[1:] == stepped_s[: len(asked_s) - 1]
 
 
 def test_an_exception_leaves_no_amplifier_on() -> None:
