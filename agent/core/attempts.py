@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from agent.core import policing, stages, zones
 from agent.core import programme as prog
+from agent.core.items import next_source
 from agent.core.records import gain_percent
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
@@ -60,7 +61,10 @@ def release(turn: Turn, attempt: Attempt) -> None:
 
 
 def try_source(turn: Turn, attempt: Attempt, source: int) -> None:
-    """A fresh attempt at this source, in the place of the last."""
+    """A fresh attempt at this source, in the place of the last; what has left the air waits for its turn with it."""
+    if any(each.token == attempt.token for each in turn.state.programme.aside):
+        _enqueue(turn, replace(attempt, item=next_source(attempt.item, source)))
+        return
     programme, fresh = prog.again(turn.state.programme, attempt, source, turn.now.mono_s)
     turn.state = replace(turn.state, programme=programme)
     open_source(turn, fresh)
@@ -69,6 +73,10 @@ def try_source(turn: Turn, attempt: Attempt, source: int) -> None:
 def put_back(turn: Turn, attempt: Attempt) -> None:
     """Into the queue, ahead of its kind, its source given back: it will be begun anew where it was."""
     release(turn, attempt)
+    _enqueue(turn, attempt)
+
+
+def _enqueue(turn: Turn, attempt: Attempt) -> None:
     item = attempt.item
     start_s = None if item.used else item.start_s
     back = replace(item, pre_empted=True, start_s=start_s)

@@ -24,9 +24,6 @@ RETRY_GAP_S: Final = 5
 HINDERED_MAX_S: Final = 600.0
 """A relay that is broken for good is tried again and again, but less and less: others may sound meanwhile."""
 
-SOON_S: Final = 1.0
-"""Of a sounding that ends within it nothing could be made to sound any more."""
-
 
 def drop(turn: Turn, name: str, outcome: Outcome) -> None:
     """End the item of this name, whether it waits or sounds; silence first, the record follows."""
@@ -126,7 +123,7 @@ def nothing_left(turn: Turn, attempt: Attempt, told: str, length_s: float | None
     item = attempt.item
     due = None
     if item.is_common and length_s is not None:
-        due = rounds.due(item, length_s, turn.wall_s + SOON_S)
+        due = rounds.due(item, length_s, turn.wall_s + stages.SOON_S)
     if due is not None:
         _go_on(turn, attempt, due)
     elif item.is_emergency and not (item.is_live and item.interrupted):

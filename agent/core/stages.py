@@ -32,6 +32,9 @@ FETCH_PATIENCE_S: Final = 5.0
 """How long an item that is fetched keeps others waiting: then they may sound before it, and it is fetched on. An
 emergency keeps no emergency waiting, and after so long asks its next source, if it has one."""
 
+SOON_S: Final = 1.0
+"""Of a sounding that ends within it nothing could be made to sound any more."""
+
 LANE_WAIT_S: Final = 3.8
 """How long decoded sound may wait for disk or card before it is decoded anew: a lane holds 6 s, 2 of them lead."""
 
@@ -194,7 +197,8 @@ def is_silent(attempt: Attempt, silent_s: float) -> bool:
 
 def has_next(attempt: Attempt) -> bool:
     """Another source could take over, and there is time left for it."""
-    return next_of(attempt.item, attempt.item.source) is not None and attempt.item.samples_left > 0
+    item = attempt.item
+    return next_of(item, item.source) is not None and item.samples_left >= SOON_S * its.SAMPLE_RATE
 
 
 def next_of(item: Item, source: int) -> int | None:

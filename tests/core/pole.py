@@ -477,9 +477,10 @@ class Pole:
         The card writes one after the other: what is asked for beside the rest of another begins after that.
         """
         behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
-        others = [each.at_s + each.length_s for other, each in self._sounding.items() if other != token]
-        assert max(others, default=0.0) <= self.mono_s + ON_ITS_HEELS_S + 1e-6, "two items sound at once"
-        begun_s = max(self.mono_s + behave.card_lead_s, *others, 0.0)
+        beside = [each for other, each in self._sounding.items() if other != token and each.length_s]
+        over_s = max((each.at_s + each.length_s for each in beside), default=0.0)
+        assert over_s <= self.mono_s + ON_ITS_HEELS_S + 1e-6, "two items sound at once"
+        begun_s = max(self.mono_s + behave.card_lead_s, over_s)
         at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
         lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)

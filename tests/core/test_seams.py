@@ -12,13 +12,14 @@ from agent.messages.commands import Play, Repeat
 from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 from agent.messages.rules import Ceiling, Rules
-from agent.messages.sources import Builtin, BuiltinName, Source
+from agent.messages.sources import Builtin, BuiltinName, Relay, Source
 from agent.messages.words import Kind
-from tests.core.pole import Behaviour, Pole, altered, make_pole, play
+from tests.core.pole import RELAY, Behaviour, Pole, altered, make_pole, play
 from tests.core.test_documents import CLERK, hear, policy
 from tests.core.test_schedule import VOV, pole_with, slot
 
 SIREN = Source(builtin=Builtin(BuiltinName.SIREN))
+OTHER_RELAY = Source(relay=Relay("https://b.vov.example/two"))
 TONE = Source(builtin=Builtin(BuiltinName.TONE))
 SLOT_S = datetime(2026, 9, 21, 22, 10, tzinfo=UTC).timestamp()
 """05:10 in Hanoi."""
@@ -141,6 +142,43 @@ class TestSlotsThatTouch:
         )
         pole.run(1_000.0)
         assert {each.result for each in pole.records} == {"played"}
+
+
+class TestNextSources:
+    """A source that fails as its item leaves the air."""
+
+    @pytest.mark.parametrize("before_ms", range(0, 14, 2))
+    @pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.PRIORITY])
+    def test_what_is_held_as_its_stream_ends_goes_on_with_the_next(self, kind: Kind, before_ms: int) -> None:
+        pole = make_pole(Behaviour(sound_length_s=10.0), heartbeat_s=3_600).start().connect()
+        pole.order(play("radio", RELAY, OTHER_RELAY, kind=kind, max_duration_s=15))
+        pole.run(5.0)
+        self.hang_up(pole)
+        pole.run(pole.on_card_since_s + 10.0 - pole.mono_s - before_ms / 1_000)
+        pole.order(play("flood", TONE, kind=Kind.EMERGENCY, max_duration_s=5))
+        pole.run(60.0)
+        assert sum(each[1] for each in heard(pole) if each[0] == "radio") == pytest.approx(15.0, abs=0.02)
+        assert results(pole) == dict.fromkeys(("radio", "flood"), ("played", Reason.MAX_DURATION))
+
+    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("early_s", [0.25, 0.15, 0.05])
+    def test_no_source_is_opened_for_what_is_left_beside_the_slot_that_follows(
+        self, early_s: float, kind: Kind
+    ) -> None:
+        pole = pole_with(slot("05:10", max_duration_s=60), sound_length_s=30.0 - early_s)
+        run_until(pole, SLOT_S - 40.0)
+        radio = play("radio", RELAY, OTHER_RELAY, kind=kind, max_duration_s=30)
+        pole.order(altered(radio, start_at=int(SLOT_S) - 30))
+        run_until(pole, SLOT_S - 0.7)
+        self.hang_up(pole)
+        pole.run(100.0)
+        assert [each[0] for each in heard(pole)] == ["radio", "news"]
+        assert results(pole)["radio"] == ("played", Reason.STREAM_ENDED)
+
+    def hang_up(self, pole: Pole) -> None:
+        """The server of what is on the air closes the stream; what it gave is heard."""
+        assert pole.state.programme.current is not None
+        pole.tell(ev.SourceFailed(pole.state.programme.current.token, Reason.STREAM_ENDED, "closed"))
 
 
 class TestCaps:
