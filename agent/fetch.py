@@ -245,7 +245,7 @@ class Fetch:
         path = self._cache.known(file) or self._cache.verified(file, attempt.check)
         if path is None:
             get: Get = functools.partial(requests.file, file.uri)
-            with closing(self._cache.partial(file, attempt.token, attempt.check)) as partial:
+            with closing(self._cache.partial(file, attempt.token, attempt.check, urgent=attempt.urgent)) as partial:
                 path = download(attempt, file, partial, get)
         if attempt.pin:
             self._cache.pin(path)

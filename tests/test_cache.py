@@ -207,6 +207,23 @@ def test_downloads_under_way_count_with_their_whole_size(cache: Cache) -> None:
     assert store(cache, b"b" * 500, 3).exists()
 
 
+@pytest.mark.parametrize(("urgent", "others", "fits"), [(True, False, True), (True, True, False), (False, True, False)])
+def test_for_an_emergency_only_with_what_has_come_of_them_unless_they_are_emergencies_too(
+    cache: Cache, tmp_path: Path, urgent: bool, others: bool, fits: bool
+) -> None:
+    idle = store(cache, b"c" * 500)
+    with contextlib.closing(cache.partial(file_of(b"a" * 600), 1, go_on, urgent=others)) as under_way:
+        under_way.write(b"a" * 100)
+        with contextlib.closing(cache.partial(file_of(b"b" * 500), 2, go_on, urgent=urgent)) as partial:
+            if fits:
+                partial.make_room()
+                assert not idle.exists()
+            else:
+                with pytest.raises(SourceError):
+                    partial.make_room()
+        assert f"{file_of(b'a' * 600).sha256}.part" in names(tmp_path), "it is under way"
+
+
 def test_playing_a_file_again_writes_nothing_for_a_day(cache: Cache) -> None:
     path = store(cache, b"xin chao")
     before = path.stat()

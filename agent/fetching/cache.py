@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.fetching.attempt import SourceError
 from agent.messages.reasons import Reason
@@ -34,6 +35,14 @@ Check = Callable[[], None]
 """Called between blocks of long work; raises to end it."""
 
 
+class _Place(NamedTuple):
+    """What a download has reserved: which attempt's, how much, and whether an emergency waits for it."""
+
+    token: int
+    size: int
+    urgent: bool
+
+
 @contextlib.contextmanager
 def _storage_errors() -> Iterator[None]:
     try:
@@ -49,7 +58,7 @@ class Cache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._verified: dict[Path, tuple[int, int, int]] = {}
-        self._reserved: dict[Path, tuple[int, int]] = {}
+        self._reserved: dict[Path, _Place] = {}
         self._used: dict[Path, int] = {}
         self._uses = itertools.count()
 
@@ -87,8 +96,10 @@ class Cache:
         self._mark_used(path)
         return path
 
-    def partial(self, file: File, token: int, check: Check) -> "Partial":
+    def partial(self, file: File, token: int, check: Check, *, urgent: bool = False) -> "Partial":
         """What is there of a file to be downloaded; the caller closes it.
+
+        For an `urgent` one the places of lesser downloads count no more than what has come of them.
 
         Raises:
             SourceError: `storage`, or `cache_full` for a file that can never fit.
@@ -97,7 +108,7 @@ class Cache:
             raise SourceError(Reason.CACHE_FULL, f"{file.bytes} bytes, the whole cache has {self._max_bytes}")
         path = self._path(file.sha256)
         kept = path.with_name(f"{path.name}.part")
-        mine = (token, file.bytes)
+        mine = _Place(token, file.bytes, urgent)
         if self._reserved.setdefault(kept, mine) != mine:
             # Another attempt is downloading the same: two writers in one file would spoil it for both.
             kept = path.with_name(f"{path.name}.{token}.part")
@@ -116,12 +127,14 @@ class Cache:
         Raises:
             SourceError: `cache_full`, or `storage`.
         """
-        reserved = {path: size for path, (_, size) in self._reserved.copy().items() if path != partial}
+        places = self._reserved.copy()
+        urgent = places.pop(partial).urgent
+        reserved = {path: place.size for path, place in places.items() if place.urgent or not urgent}
         with _storage_errors():
             stored = {path: status for path, status in self._stored() if path != partial}
             total = size + sum(reserved.values())
             total += sum(status.st_size for path, status in stored.items() if path not in reserved)
-            idle = [path for path in stored if path not in reserved and not _is_pinned(path, stored)]
+            idle = [path for path in stored if path not in places and not _is_pinned(path, stored)]
             idle.sort(key=lambda path: (self._used.get(path, -1), stored[path].st_mtime_ns))
             for path in idle:
                 if total <= self._max_bytes:
