@@ -81,7 +81,11 @@ COMMANDS: tuple[dict[str, object], ...] = (
     {"type": "self_test"},
     {"type": "restart"},
     {"type": "order", "items": ["tin-1", "tin-2"]},
-    {"type": "prefetch", "sources": [{"relay": {"uri": "https://stream.vov.example/vov1"}}], "pin": True},
+    {
+        "type": "prefetch",
+        "sources": [{"file": {"uri": "https://files.example/tin.mp3", "sha256": "ab" * 32, "bytes": 48_000}}],
+        "pin": True,
+    },
     {"type": "time", "nonce": "0f" * 16},
     {"type": "set_trust", "trust": json.loads(encode(NEXT))},
     {"type": "set_trust", "trust": json.loads(encode(REPLACED))},

@@ -58,7 +58,7 @@ class Model:
     documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
     slots: dict[tuple[str, str], StoredSlot] = field(default_factory=dict)
     ledger: StoredLedger | None = None
-    wanted: dict[str, StoredWanted] = field(default_factory=dict)
+    wanted: dict[tuple[str, str], StoredWanted] = field(default_factory=dict)
     outbox: list[int] = field(default_factory=list)
     last_seq: int = 0
     sums: Sums = NO_SUMS
@@ -131,10 +131,10 @@ class Model:
             case ForgetUnjudged(iss, jti):
                 self.unjudged.pop((iss, jti), None)
             case KeepWanted(sha256, uri, size, pin):
-                kept = self.wanted.setdefault(sha256, StoredWanted(sha256, uri, size, pin))
-                self.wanted[sha256] = replace(kept, pin=pin or kept.pin)
-            case ForgetWanted(sha256):
-                self.wanted.pop(sha256, None)
+                kept = self.wanted.setdefault((sha256, uri), StoredWanted(sha256, uri, size, pin))
+                self.wanted[sha256, uri] = replace(kept, pin=pin or kept.pin)
+            case ForgetWanted(sha256, uri):
+                self.wanted.pop((sha256, uri), None)
             case KeepTrust(version, envelope):
                 self.trusts[version] = envelope
             case KeepNames(names):

@@ -137,7 +137,7 @@ MISTAKES = [
         "write a whole number from 0 to 100",
     ),
     ("may: []", "may: []\n    max_volume: 90", "14:5: keys[2].max_volume is no key here", "write max_volume_percent"),
-    ("threshold: 1", "threshold: 0", "16:20: roots.threshold is 0", "write a whole number from 1 to 16"),
+    ("threshold: 1", "threshold: 0", "16:20: roots.threshold is 0", "write a whole number from 1 to 8"),
     ("threshold: 1", "threshold: 2", "16:20: roots.threshold is 2, more than there are kids", "write at most 1"),
     ("[root]", "[]", "16:29: roots.kids has no entry", "write 1 to 16, in a list such as [hd-root]"),
     ("[root]", "[roots]", "16:30: roots.kids[1] is roots, which is none of the keys", "write root"),

@@ -1,12 +1,13 @@
 """The running node's condition in a technician's words: pairs of what, and how it stands. Pure."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from agent.commands.language import Language
 from agent.messages.condition import Condition, Piece, Silence, Sounded, Told
+from agent.messages.local_time import local_time
 from agent.messages.reports import DocumentSeen
 from agent.messages.sentences import Sentence
 
@@ -22,6 +23,7 @@ _STAGES: Final = {
     "held": Sentence("held, goes on later"),
     "ending": Sentence("ending"),
     "waiting": Sentence("waiting"),
+    "elsewhere": Sentence("not for this node any more"),
 }
 _KINDS: Final = {
     "normal": Sentence("normal"),
@@ -172,7 +174,7 @@ class Phrases:
     def _instant(self, unix_s: int) -> str:
         zone = self._zone or UTC
         name = "" if self._zone is not None else " UTC"
-        return f"{datetime.fromtimestamp(unix_s, zone):%Y-%m-%d %H:%M:%S}{name}"
+        return f"{local_time(unix_s, zone):%Y-%m-%d %H:%M:%S}{name}"
 
     def _span(self, seconds: int) -> str:
         days, rest = divmod(seconds, 86_400)

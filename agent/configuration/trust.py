@@ -190,7 +190,7 @@ _KEY = section(
 )
 _ROOTS = section(
     Roots,
-    Field("threshold", whole(1, MAX_ROOTS), required=Sentence("threshold: 1, how many roots must sign a change")),
+    Field("threshold", whole(1, MAX_SIGNATURES), required=Sentence("threshold: 1, how many roots must sign a change")),
     Field(
         "kids",
         distinct(items(_KID, MAX_ROOTS, Sentence("a list such as {example}", example="[hd-root]"), at_least=1)),

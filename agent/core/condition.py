@@ -67,7 +67,7 @@ def _pieces(turn: Turn) -> Iterator[Piece]:
     for attempt in prog.attempts(programme):
         yield _piece(attempt.item, attempt.stage.value)
     for item in programme.waiting:
-        yield _piece(item, "waiting")
+        yield _piece(item, "elsewhere" if item.elsewhere else "waiting")
 
 
 def _piece(item: Item, stage: str) -> Piece:

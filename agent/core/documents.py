@@ -15,7 +15,10 @@ from agent.messages import events as ev
 from agent.messages.documents import SetPolicy, SetSchedule, fingerprint
 from agent.messages.memory import DocumentType
 from agent.messages.reasons import Reason
-from agent.messages.reports import DocumentSeen
+from agent.messages.reports import Alarm, DocumentSeen
+
+ALTERED: Final = "document_altered"
+"""The alarm's name."""
 
 MAX_AUTHORITIES: Final = 16
 """Authorities with a schedule, and as many with a policy: at 256 KiB each 8 MiB of memory and card."""
@@ -65,7 +68,9 @@ def take_up(turn: Turn, found: ev.RestoredDocument) -> None:
     kept = KeptDocument(stored.version, stored.iat, stored.sha256, verified, stored.since or stored.iat)
     _keep(turn, key, kept)
     if standing is not None and standing.damaged:
-        turn.warn(f"{stored.type} of {stored.iss!r} is not obeyed: the disk has altered it; send a higher version")
+        told = f"{stored.type} of {stored.iss[:60]!r} is not obeyed: the disk has altered it; send a higher version"
+        turn.commit(turn.report(Alarm(ALTERED, told, 1)))  # quiet hours may be among what is gone
+        turn.warn(told)
     elif standing is not None and standing.revoked:
         _end(turn, key, kept, standing.detail)
     elif standing is not None and standing.verified is None:

@@ -62,6 +62,8 @@ class Item:
     amplifier_on_s: float = 0.0
     replaces: frozenset[str] = frozenset()
     """Of `play.replaces` what its keys may end, and has not ended since."""
+    elsewhere: str = ""
+    """Why it is not for this node any more, which may change back: until then it has no turn. Empty where it is."""
     begun: bool = False
     """Of the present sounding something was heard here, and the store knows when."""
     interrupted: bool = False

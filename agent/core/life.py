@@ -91,15 +91,14 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         start_s=play.start_at if isinstance(play.start_at, int) else None,
         started_at=restored.started_at,
         round=restored.round,
+        elsewhere=restored.aside,
     )
     if restored.revoked:
         endings.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))
-    elif restored.aside and turn.wall_s > item.not_after:
-        endings.record(turn, item, Outcome("missed", Reason.NOT_AFTER, restored.aside))
-    elif restored.aside:  # a group left, or a slip in node.yaml: as documents do, it waits for this to change back
-        turn.warn(f"item {play.item} does not sound while this lasts: {restored.aside}")
-    else:
-        resuming.take_up(turn, item, restored.round_at or restored.started_at)
+        return
+    if item.elsewhere:  # a group left, or a slip in node.yaml: as documents do, it waits for this to change back
+        turn.warn(f"item {play.item} does not sound while this lasts: {item.elsewhere}")
+    resuming.take_up(turn, item, restored.round_at or restored.started_at)
 
 
 def _announce(turn: Turn) -> None:
@@ -136,7 +135,8 @@ def on_stop_requested(turn: Turn, event: ev.StopRequested) -> None:
 def restart_if_due(turn: Turn) -> None:
     """As ordered, once no emergency sounds or waits: a stolen key must not keep interrupting a flood warning."""
     state = turn.state
-    if state.restart_due and not state.stopping and not any(item.is_emergency for item in prog.items(state.programme)):
+    emergency = any(item.is_emergency and not item.elsewhere for item in prog.items(state.programme))
+    if state.restart_due and not state.stopping and not emergency:
         _stop(turn, f"restart ordered by {state.restart_due!r}")
 
 

@@ -5,9 +5,10 @@ restart; `boot` and `seq` tell the copy. "No subscriber" is no receipt: sent aga
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
+from agent.messages.local_time import local_time
 from agent.messages.reports import Alarm
 from agent.messages.sums import NO_SUMS, Sums
 
@@ -141,4 +142,4 @@ def alarm_of(sums: Sums) -> Alarm:
 
 
 def _day(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return local_time(at_s, UTC).strftime("%Y-%m-%dT%H:%MZ")

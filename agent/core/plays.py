@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core import policing, prefetching, replacing, resuming
+from agent.core import policing, prefetching, replacing, resuming, slot_names
 from agent.core import programme as prog
 from agent.core.answers import accept, refuse
 from agent.core.endings import drop
@@ -59,6 +59,9 @@ def _why_not(turn: Turn, item: Item) -> tuple[Reason, str] | None:
         return Reason.UNKNOWN_ZONE, f"no zone {', '.join(unknown)} here; zones: {', '.join(turn.state.settings.zones)}"
     if prog.find(turn.state.programme, order.item) is not None:
         return Reason.DUPLICATE_ITEM, f"item {order.item} waits or plays already"
+    owner = slot_names.owner_of(turn, item)
+    if owner is not None:
+        return Reason.DUPLICATE_ITEM, f"slots of {owner[:60]!r} are called so: give the item another name"
     if is_stopped(turn, item):
         return Reason.STOPPED, f"item {order.item} was stopped before it came"
     if turn.wall_s > item.not_after:

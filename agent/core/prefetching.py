@@ -48,14 +48,17 @@ def want(turn: Turn, files: tuple[File, ...]) -> None:
 
 
 def _want(turn: Turn, files: tuple[File, ...], *, pin: bool, ordered: bool) -> tuple[tuple[File, ...], int]:
-    """Each after a random while; returns those that found a place, and how many did not."""
+    """Each after a random while; returns those that found a place, and how many did not.
+
+    One file at two addresses is two wishes: the second may set the first right, and must not be able to spoil it.
+    """
     wanted = turn.state.wanted
-    known = {each.file.sha256 for each in wanted if (each.pin or not pin) and (each.ordered or not ordered)}
-    fresh = {file.sha256: file for file in files if file.sha256 not in known}
-    taken = tuple(fresh.values())[: max(0, MAX_WANTED - len(wanted))]
+    known = {each.file for each in wanted if (each.pin or not pin) and (each.ordered or not ordered)}
+    fresh = dict.fromkeys(file for file in files if file not in known)
+    taken = tuple(fresh)[: max(0, MAX_WANTED - len(wanted))]
     dice = turn.now.entropy
     for file in taken:
-        same = [each for each in wanted if each.file.sha256 == file.sha256]
+        same = [each for each in wanted if each.file == file]
         wanted = tuple(each for each in wanted if each not in same)
         dice, share = divmod(dice * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407, 1 << 64)
         dice = dice ^ share
@@ -70,7 +73,7 @@ def want_soon(turn: Turn, source: Source) -> None:
     """An emergency could not wait for this file: it is brought for the next sounding."""
     if not isinstance(source.only, File):
         return
-    others = tuple(each for each in turn.state.wanted if each.file.sha256 != source.only.sha256)
+    others = tuple(each for each in turn.state.wanted if each.file != source.only)
     same = [each for each in turn.state.wanted if each not in others]
     pin, ordered = any(each.pin for each in same), any(each.ordered for each in same)
     first = Wanted(source.only, pin, due_s=turn.now.mono_s, ordered=ordered)
@@ -120,9 +123,9 @@ def on_news(turn: Turn, event: ev.FileReady | ev.StreamReady | ev.SourceFailed |
 
 def _settle(turn: Turn, wanted: Wanted) -> None:
     """It is here, or given up; unless it was ordered once more meanwhile, to be pinned."""
-    again = any(each.ordered and each.file.sha256 == wanted.file.sha256 for each in turn.state.wanted)
+    again = any(each.ordered and each.file == wanted.file for each in turn.state.wanted)
     if wanted.ordered and not again:
-        turn.commit(do.ForgetWanted(wanted.file.sha256))
+        turn.commit(do.ForgetWanted(wanted.file.sha256, wanted.file.uri))
 
 
 def _not_fetched(turn: Turn, count: int, detail: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core import begun, policing, prefetching, resuming, turns
+from agent.core import begun, policing, prefetching, resuming, slot_names, turns
 from agent.core import programme as prog
 from agent.core.endings import drop, record
 from agent.core.items import Item, Outcome
@@ -35,6 +35,9 @@ MAX_MISSED: Final = 200
 
 LOOK_AHEAD_S: Final = 86_400.0
 """The next slot is looked for so far ahead; at the latest then again."""
+
+LOOK_SOON_S: Final = 0.1
+"""Longer than a fade."""
 
 FORGET_AFTER_S: Final = LOOK_BACK_S + 86_400
 """Slots that are over are remembered until no look back can meet them."""
@@ -61,7 +64,8 @@ def run_due(turn: Turn) -> None:
         return
     if set_back:
         turn.state = replace(turn.state, schedule=replace(schedule, looked={}))
-    found = _due(turn, trusted_s)
+    due_now = _due(turn, trusted_s)
+    found = [due for due in due_now if due.occurrence.until_s <= trusted_s or slot_names.claim(turn, _item(turn, due))]
     fit = begun.within_bounds(turn, [due.key for due in found])
     begun.note(turn, {due.key: due.occurrence.until_s for due in found if due.key in fit})
     missed: list[Item] = []
@@ -75,6 +79,7 @@ def run_due(turn: Turn) -> None:
             _take(turn, item, due.occurrence)
     _miss(turn, missed)
     _look_again(turn, trusted_s)
+    _look_soon(turn, [due for due in due_now if due not in found], trusted_s)
 
 
 def _schedules(turn: Turn) -> Iterable[tuple[DocumentKey, KeptDocument, tuple[Slot, ...]]]:
@@ -180,6 +185,17 @@ def _look_again(turn: Turn, trusted_s: float) -> None:
     next_s = float(soonest_s) - turns.PREPARE_S
     schedule = replace(turn.state.schedule, looked_s=trusted_s, next_s=next_s, slot_s=slot_s)
     turn.state = replace(turn.state, schedule=schedule)
+
+
+def _look_soon(turn: Turn, left: list[_Due], trusted_s: float) -> None:
+    """These were due, and their names are about to be free."""
+    schedule = turn.state.schedule
+    looked = dict(schedule.looked)
+    for due in left:
+        key = due.verified.iss, turn.state.documents["set_schedule", due.verified.iss].version
+        looked[key] = min(looked[key], due.occurrence.at_s)
+    next_s = min(schedule.next_s, trusted_s + LOOK_SOON_S) if left else schedule.next_s
+    turn.state = replace(turn.state, schedule=replace(schedule, looked=looked, next_s=next_s))
 
 
 # Documents come and go ----------------------------------------------------------------------------------------------

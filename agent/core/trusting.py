@@ -101,11 +101,16 @@ def on_taken(turn: Turn, event: ev.TrustTaken) -> None:
     for (sort, name), standing in reversed(event.orders):
         if sort != "item":
             documents.judged(turn, (sort, name), standing)
-        elif standing.verified is None:
+        elif standing.revoked or (standing.verified is None and not _is_elsewhere(turn, name)):
             endings.drop(turn, name, Outcome("stopped", Reason.REVOKED, standing.detail))
-        else:
+        elif standing.verified is not None:
             _bear(turn, name, standing.verified)
     attempts.set_gain(turn)
+
+
+def _is_elsewhere(turn: Turn, name: str) -> bool:
+    item = prog.find(turn.state.programme, name)
+    return item is not None and item.elsewhere != ""
 
 
 def _orders(turn: Turn) -> tuple[tuple[ev.OrderKey, bytes], ...]:

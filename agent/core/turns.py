@@ -54,6 +54,8 @@ def _succeeds(programme: Programme, item: Item) -> bool:
 
 def opens_s(item: Item, offset_s: float) -> float:
     """The monotonic instant from which it may have a turn; `offset_s` is wall less monotonic time."""
+    if item.elsewhere:
+        return float("inf")
     if item.start_s is None:
         return item.not_before_s
     return max(item.not_before_s, item.start_s - PREPARE_S - offset_s)

@@ -53,6 +53,8 @@ def sounded_until(item: Item) -> Outcome:
 
 def passed(turn: Turn, item: Item) -> Outcome:
     """Its window has closed, and it was not sounding."""
+    if item.elsewhere:
+        return Outcome("stopped" if item.started_at is not None else "missed", Reason.NOT_AFTER, item.elsewhere)
     if turn.state.card_fault:
         return Outcome("failed", Reason.SOUND_CARD, f"{turn.state.card_fault}, until its window had closed")
     if item.hindered:

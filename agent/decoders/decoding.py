@@ -10,13 +10,16 @@ import logging
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import vlc
 
 from agent.decoders.demuxers import id3_bytes
+from agent.decoders.excerpts import Excerpt, Patch
 from agent.decoders.flac import place_of
 from agent.decoders.lengths import length_s
+from agent.decoders.wav import wav_of
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ FLAC_MIN_BLOCK_AT = 8
 _FLAC_SMALLEST_BLOCK = b"\x00\x10"
 """16 samples, what the format allows. The told one does not count the last block, yet libVLC 3 takes a last block that
 is smaller for noise and drops it, often with the one before: 120 ms of a file of 3.0 s."""
+
 _READ_ERROR = -1
 
 _INSTANCE_OPTIONS = (
@@ -95,22 +99,11 @@ def instance() -> Any:
     return made
 
 
-class _FlacFile:
-    """A FLAC file as libVLC must see it to play its end: all bytes as they are but for the smallest block's two.
+class _Reading:
+    """How libVLC reads an excerpt: on its input thread, by callbacks to which C keeps pointers."""
 
-    And to begin amid it: without the frames before `from_s`; `surplus_s` is how much too early its first frame is.
-    libVLC reads by these callbacks, on its input thread. C keeps pointers to them.
-    """
-
-    def __init__(self, fd: int, from_s: float) -> None:
-        self._fd = fd
-        self._at = 0
-        tag_bytes = id3_bytes(os.pread(fd, 10, 0))
-        self._patch_at = tag_bytes + FLAC_MIN_BLOCK_AT
-        place = place_of(fd, tag_bytes, from_s) if from_s else None
-        self.surplus_s = 0.0 if place is None else from_s - place.at_s
-        self._cut_at, self._cut_bytes = (0, 0) if place is None else (place.cut_from, place.cut_to - place.cut_from)
-        self._size = os.fstat(fd).st_size - self._cut_bytes
+    def __init__(self, excerpt: Excerpt) -> None:
+        self._excerpt = excerpt
         decorators = vlc.CallbackDecorators
         self.callbacks = (
             decorators.MediaOpenCb(self._open),
@@ -120,30 +113,49 @@ class _FlacFile:
         )
 
     def _open(self, _opaque: object, _data: object, size: Any) -> int:
-        size[0] = self._size
-        self._at = 0
+        size[0] = self._excerpt.size
+        self._excerpt.seek(0)
         return 0
 
     def _read(self, _opaque: object, buffer: Any, wanted: int) -> int:
         try:
-            data = bytearray(self._bytes(wanted))
+            data = self._excerpt.read(wanted)
         except OSError:
             return _READ_ERROR
-        for index, byte in enumerate(_FLAC_SMALLEST_BLOCK, self._patch_at - self._at):
-            if 0 <= index < len(data):
-                data[index] = byte
-        self._at += len(data)
-        ctypes.memmove(buffer, bytes(data), len(data))
+        ctypes.memmove(buffer, data, len(data))
         return len(data)
 
-    def _bytes(self, wanted: int) -> bytes:
-        if self._at < self._cut_at:
-            return os.pread(self._fd, min(wanted, self._cut_at - self._at), self._at)
-        return os.pread(self._fd, wanted, self._at + self._cut_bytes)
-
     def _seek(self, _opaque: object, offset: int) -> int:
-        self._at = offset
+        self._excerpt.seek(offset)
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """How libVLC is given the media, and what of its samples comes before the place to begin at."""
+
+    excerpt: Excerpt | None = None
+    surplus_s: float = 0.0
+    start: tuple[str, ...] = ()
+
+
+def _opening(fd: int, demuxer: str, from_s: float) -> _Opening:
+    """What libVLC does not do to the sample is done for it."""
+    if demuxer == "flac":
+        return _of_flac(fd, from_s)
+    wav = wav_of(fd) if demuxer == "wav" and from_s else None
+    if wav is None:
+        return _Opening(start=(f":start-time={from_s:.6f}",) if from_s else ())
+    place = wav.place_of(from_s)
+    return _Opening(Excerpt(fd, place, *wav.patches(place)), from_s - place.at_s)
+
+
+def _of_flac(fd: int, from_s: float) -> _Opening:
+    """With the smallest block that libVLC must see to play its end, and without the frames before `from_s`."""
+    tag_bytes = id3_bytes(os.pread(fd, 10, 0))
+    place = place_of(fd, tag_bytes, from_s) if from_s else None
+    smallest = Patch(tag_bytes + FLAC_MIN_BLOCK_AT, _FLAC_SMALLEST_BLOCK)
+    return _Opening(Excerpt(fd, place, smallest), 0.0 if place is None else from_s - place.at_s)
 
 
 class Decoding:
@@ -181,15 +193,15 @@ class Decoding:
         self._over = over
         self._fd = fd
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        self._flac = _FlacFile(fd, from_s) if demuxer == "flac" and self._is_file else None
-        self._surplus_bytes = round(self._flac.surplus_s * RATE_HZ) * BYTES_A_SAMPLE if self._flac else 0
+        opening = _opening(fd, demuxer, from_s) if self._is_file else _Opening()
+        self._reading = _Reading(opening.excerpt) if opening.excerpt else None
+        self._surplus_bytes = round(opening.surplus_s * RATE_HZ) * BYTES_A_SAMPLE
         self._media = (
-            vlc_instance.media_new_callbacks(*self._flac.callbacks, None)
-            if self._flac
+            vlc_instance.media_new_callbacks(*self._reading.callbacks, None)
+            if self._reading
             else vlc_instance.media_new_fd(fd)
         )
-        start = (f":start-time={from_s:.6f}",) if from_s and not self._flac else ()
-        for option in (f":demux={demuxer}", *start, *_MEDIA_OPTIONS):
+        for option in (f":demux={demuxer}", *opening.start, *_MEDIA_OPTIONS):
             self._media.add_option(option)
         self._player = vlc_instance.media_player_new()
         self._player.set_media(self._media)
@@ -243,7 +255,7 @@ class Decoding:
             self._media.release()
             os.close(self._fd)
             self._fd = -1
-            self._callbacks, self._flac = (), None  # nobody calls any more; each of them holds this object: a circle
+            self._callbacks, self._reading = (), None  # nobody calls any more; each of them holds this object: a circle
 
     def _tell_lost(self) -> None:
         """Say what libVLC threw away because this process came too late: there is no other trace of it."""

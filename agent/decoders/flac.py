@@ -6,8 +6,9 @@ under a checksum, so halving the file finds the right one in some twenty small r
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from agent.decoders.excerpts import Place
 
 MAX_METADATA_BLOCKS: Final = 64
 """Pictures and tags before the sound; a file with more of them begins at its beginning."""
@@ -23,15 +24,6 @@ _ONE_BYTE, _FURTHER, _LENGTHS = 0x80, 0x80, range(2, 8)
 _CHANNEL_CODES = 11
 _BLOCK_IN_8_BITS, _BLOCK_IN_16_BITS = 6, 7
 _RATE_IN_8_BITS, _RATES_IN_16_BITS, _NO_RATE = 12, (13, 14), 15
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Cut out `cut_from` to `cut_to` (bytes), and the sound begins `at_s` after the file's beginning."""
-
-    cut_from: int
-    cut_to: int
-    at_s: float
 
 
 def place_of(fd: int, begin: int, from_s: float) -> Place | None:

@@ -2,15 +2,16 @@
 
 Asked where a node joins so late that nothing is left: whoever repeats an item has gone on to a later sounding, and by
 this the node knows to which. A guess would make an echo that lasts, so what does not say it to the sample says nothing:
-libVLC is believed of WAV and FLAC, not of MPEG audio, whose encoder adds some 50 ms that do not sound.
+libVLC is believed of FLAC, not of MPEG audio, whose encoder adds some 50 ms that do not sound, nor of WAV, which it may
+be shown a part of.
 """
 
 import os
 from typing import Final
 
 from agent.decoders.demuxers import id3_bytes
+from agent.decoders.wav import wav_of
 
-_EXACT: Final = frozenset({"wav", "flac"})
 _HEAD_BYTES: Final = 256
 _SYNC, _SYNC_MASK, _MPEG_1, _LAYER_III, _MONO = 0xFF, 0xE0, 3, 1, 3
 _RATES_HZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
@@ -32,7 +33,10 @@ def length_s(fd: int, demuxer: str, told_ms: int) -> float | None:
         demuxer: from `demuxer_for`.
         told_ms: what libVLC says of it.
     """
-    if demuxer in _EXACT:
+    if demuxer == "wav":
+        wav = wav_of(fd)
+        return wav.length_s if wav is not None and wav.size else None
+    if demuxer == "flac":
         return told_ms / 1_000 if told_ms > 0 else None
     return _of_mpeg(fd) if demuxer == "es" else None
 

@@ -65,28 +65,34 @@ def parse_json(text: bytes) -> object:
         WordError: `malformed_json`, `duplicate_member`, or `bad_value` for a float.
     """
     try:
-        value = _quick_decoder.decode(text)
-        if _encoder.encode(value) == text:
-            return value
+        return _parse_plain(text)
     except (ValueError, msgspec.MsgspecError, OverflowError, RecursionError):
-        pass  # whatever it is: the strict reading names it
-    return parse_strictly(text)
+        return parse_strictly(text)  # whatever it is: this names it
+
+
+def _parse_plain(text: bytes) -> object:
+    value: object = _quick_decoder.decode(text)
+    if _encoder.encode(value) != text:
+        raise _NotPlainError
+    return value
 
 
 def reader_at_once(word: type[T]) -> Callable[[bytes], T | None]:
-    """Reads that word from JSON in one go, where the text is spelt as we would spell the word ourselves, byte for byte.
+    """Reads that word from JSON in one go, where the text has one reading, as in `parse_json`.
 
-    Then it has one reading, as in `parse_json`, and is what `convert` would make of it. None of all else: the strict
-    reading says what it is.
+    Then it is what `convert` would make of it. None of all else: the strict reading says what it is. Whoever puts the
+    members in our order saves the second look.
     """
     decoder = msgspec.json.Decoder(word)
 
     def read(text: bytes) -> T | None:
         try:
             found = decoder.decode(text)
+            if _encoder.encode(found) != text:
+                _parse_plain(text)
         except (ValueError, msgspec.MsgspecError, OverflowError, RecursionError):
             return None
-        return found if _encoder.encode(found) == text else None
+        return found
 
     return read
 

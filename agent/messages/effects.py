@@ -267,9 +267,10 @@ class KeepWanted:
 
 @dataclass(frozen=True, slots=True)
 class ForgetWanted:
-    """It is in the cache, or was given up."""
+    """It is in the cache, or was given up at this address."""
 
     sha256: str
+    uri: str
 
 
 @dataclass(frozen=True, slots=True)

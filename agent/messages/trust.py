@@ -56,7 +56,8 @@ class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Roots(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may change the trust document: any `threshold` of `kids`."""
 
-    threshold: Annotated[int, Meta(ge=1, le=16)]
+    threshold: Annotated[int, Meta(ge=1, le=8)]
+    """No envelope holds more signatures: with a higher one no change could ever be signed."""
     kids: Annotated[tuple[KeyId, ...], Meta(min_length=1, max_length=16)]
 
 

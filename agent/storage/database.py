@@ -82,7 +82,9 @@ MIGRATIONS = (
     ALTER TABLE documents ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
     """,
     """
-    CREATE TABLE wanted (sha256 TEXT PRIMARY KEY, uri TEXT NOT NULL, bytes INTEGER NOT NULL, pin INTEGER NOT NULL)
+    CREATE TABLE wanted (
+        sha256 TEXT, uri TEXT, bytes INTEGER NOT NULL, pin INTEGER NOT NULL, PRIMARY KEY (sha256, uri)
+    )
                          WITHOUT ROWID, STRICT;
     """,
 )

@@ -64,9 +64,9 @@ _STATEMENTS: dict[type[Write], tuple[str, ...]] = {
     ),
     KeepWanted: (
         "INSERT OR IGNORE INTO wanted VALUES (:sha256, :uri, :bytes, :pin)",
-        "UPDATE wanted SET pin = max(pin, :pin) WHERE sha256 = :sha256",
+        "UPDATE wanted SET pin = max(pin, :pin) WHERE sha256 = :sha256 AND uri = :uri",
     ),
-    ForgetWanted: ("DELETE FROM wanted WHERE sha256 = :sha256",),
+    ForgetWanted: ("DELETE FROM wanted WHERE sha256 = :sha256 AND uri = :uri",),
     EndDocument: ("UPDATE documents SET envelope = NULL WHERE type = :type AND iss = :iss",),
 }
 """Each write's SQL, its members as named parameters."""

@@ -48,7 +48,7 @@ def read_memory(database: sqlite3.Connection) -> Memory:
         ledger=StoredLedger(*ledger) if ledger else None,
         wanted=tuple(
             StoredWanted(sha256, uri, size, bool(pin))
-            for sha256, uri, size, pin in run("SELECT sha256, uri, bytes, pin FROM wanted ORDER BY sha256")
+            for sha256, uri, size, pin in run("SELECT sha256, uri, bytes, pin FROM wanted ORDER BY sha256, uri")
         ),
         sums=read_sums(sums),
     )

@@ -13,7 +13,7 @@ from agent.messages.codec import convert
 from agent.messages.commands import ReportNow
 from agent.messages.documents import SetPolicy, SetSchedule, fingerprint
 from agent.messages.reasons import Reason
-from agent.messages.reports import CommandOutcome, DocumentSeen, Status
+from agent.messages.reports import Alarm, CommandOutcome, DocumentSeen, Status
 from agent.messages.trust import Permission, TrustDocument
 from tests.core.pole import Behaviour, Pole, make_pole
 from tests.signing import CHAIR, NOW, OPERATOR, Key, order
@@ -237,6 +237,7 @@ class TestVersions:
         again = pole.after_power_cut(synchronised=True, wall_s=NOW + 120.0).connect()
         assert seen(again) == []
         assert pole.stored.documents[key].envelope is not None, "left for whoever looks into it"
+        assert [each.what for each in again.reports if isinstance(each, Alarm)] == ["document_altered"]
         hear(again, document(7), jti="once-more", iat=NOW + 100)
         assert outcome(again, "once-more").reason is Reason.STALE_VERSION
 

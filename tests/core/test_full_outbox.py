@@ -6,6 +6,7 @@ from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.reports import Alarm
 from agent.messages.sums import NO_SUMS, Sums
+from agent.messages.words import LAST_SECOND
 from tests.core.pole import Pole, make_pole
 
 SUMS = Sums(
@@ -32,6 +33,12 @@ def test_one_alarm_holds_every_number() -> None:
         936,
     )
     assert box.alarm_of(MORE).detail == "7 refusals; seq 1300 to 1310"
+
+
+def test_no_date_is_too_late_to_be_told() -> None:
+    """A pole whose clock was told the end of the calendar must not crash at every start of what it then wrote."""
+    last = box.alarm_of(Sums(played=1, from_s=LAST_SECOND + 10.0, until_s=1e15, first_seq=1, last_seq=1))
+    assert "9999-12-" in last.detail
 
 
 def test_it_waits_for_the_link_and_leaves_the_sums_as_it_enters_the_outbox() -> None:

@@ -1008,6 +1008,20 @@ class TestPrefetch:
         again.run(400.0)
         assert [each.pin for _, each in again.of(do.Prefetch) if isinstance(each, do.Prefetch)] == [True]
 
+    @pytest.mark.parametrize("first", ["wrong", "right"])
+    def test_one_file_at_two_addresses_is_brought_from_the_one_that_has_it(self, first: str) -> None:
+        """The second order sets the first right; and nobody spoils what was ordered by ordering it from elsewhere."""
+        right = Source(file=File("https://files.example/a.mp3", "a" * 64, 1_000))
+        wrong = Source(file=File("https://files.exampel/a.mp3", "a" * 64, 1_000))
+        pole = pole_of(fetch_fails={"https://files.exampel/a.mp3": Reason.NO_ANSWER})
+        for source in (wrong, right) if first == "wrong" else (right, wrong):
+            pole.order(Prefetch((source,), pin=True), may=frozenset({"prefetch"}))
+        pole.run(10_000.0)
+        asked = [each.file.uri for _, each in pole.of(do.Prefetch) if isinstance(each, do.Prefetch)]
+        assert asked.count("https://files.example/a.mp3") == 1
+        assert asked.count("https://files.exampel/a.mp3") == 4
+        assert pole.stored.wanted == {}
+
     def test_files_of_a_schedule_that_find_no_place_are_told(self) -> None:
         pole = pole_of()
         for number in range(0, MAX_WANTED, 4):

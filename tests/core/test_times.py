@@ -242,31 +242,6 @@ def test_the_word_of_a_configuration_is_said_to_be_one_and_does_not_outlive_it()
     assert (seen["trusted"], seen["evidence"]) == (True, "configuration")
 
 
-def test_what_is_not_for_this_pole_any_more_waits_for_it_to_change_back_as_long_as_it_could_sound() -> None:
-    """Somebody has written another name into node.yaml: his slip must not lose what was ordered."""
-    pole = make_pole(Behaviour(sound_length_s=2.0)).start().connect()
-    pole.hear(order(play(item="later", start_at=NOW + 1_200, not_after=NOW + 7_200), iat=NOW, exp=NOW + 3_600))
-    pole.run(1.0)
-    renamed = pole.after_power_cut(60.0, wall_s=pole.world_s + 60.0, synchronised=True, known_as="hd-04").connect()
-    renamed.run(60.0)
-    assert renamed.records == []
-    again = renamed.after_power_cut(60.0, wall_s=renamed.world_s + 60.0, synchronised=True).connect()
-    again.run(3_600.0)
-    assert [(each.item, each.result) for each in again.records] == [("later", "played")]
-
-
-def test_and_has_its_record_once_it_could_sound_no_more() -> None:
-    pole = make_pole().start().connect()
-    pole.hear(order(play(item="later", start_at=NOW + 1_200), iat=NOW, exp=NOW + 3_600))
-    pole.run(1.0)
-    renamed = pole.after_power_cut(7_200.0, wall_s=pole.world_s + 7_200.0, synchronised=True, known_as="hd-04")
-    renamed.run(60.0)
-    ((item, result, reason, detail),) = [(each.item, each.result, each.reason, each.detail) for each in renamed.records]
-    assert (item, result, reason) == ("later", "missed", Reason.NOT_AFTER)
-    assert str(detail).startswith("wrong_audience")
-    assert renamed.stored.items == {}
-
-
 # The mark -------------------------------------------------------------------------------------------------------------
 
 
