@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import drift, flood, idle, latency, relaying, skew, verify
-from bench.latency import UnsoundError
+from bench.budget import MissedError, UnsoundError
 from rig.calm import Machine
 from rig.sound import Daemon, boottime_s
 from rig.village import Station
@@ -18,16 +18,17 @@ from rig.village import Station
 
 @contextmanager
 def _told(name: str, failed: list[str]) -> Iterator[None]:
-    """A part that waits in vain, or whose sound had gaps, is told as such and fails the whole; the others go on."""
+    """A part that waits in vain, has gaps or misses its budget is told as such and fails the whole; others go on."""
     try:
         yield
     except (TimeoutError, UnsoundError) as error:
         failed.append(name)
-        print(f"\n{name}: {'NOT MEASURED' if isinstance(error, TimeoutError) else 'FAILED'}: {error}")
+        how = "BUDGET MISSED" if isinstance(error, MissedError) else "FAILED"
+        print(f"\n{name}: {'NOT MEASURED' if isinstance(error, TimeoutError) else how}: {error}")
 
 
 def main() -> int:
-    """All measurements, or those named; 1 if one could not be taken."""
+    """All measurements, or those named; 1 if one could not be taken, or missed its budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help="default: all")
     parser.add_argument("--rest", type=float, default=idle.REST_S, help="seconds of `idle` (design: 600)")
@@ -49,7 +50,8 @@ def main() -> int:
         if "verify" in wanted and not verify.run():
             failed.append("verify")
         if "drift" in wanted:
-            drift.run()
+            with _told("drift", failed):
+                drift.run()
         with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder, Daemon() as sound:
             for name, part in parts.items():
                 if name in wanted:

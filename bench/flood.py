@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.messages.commands import Play
 from agent.messages.sources import File, Source
 from agent.messages.words import Kind
+from bench.budget import p50_p95
 from bench.idle import memory_mib, written_bytes
-from bench.latency import Span, first_sound, p50_p95, wait_off
+from bench.latency import Span, first_sound, wait_off
 from rig.calm import Machine
 from rig.ear import Ear
 from rig.heard import encode, sweep, write_wav

@@ -6,8 +6,8 @@ import time
 from agent.messages.commands import Play
 from agent.messages.sources import Relay, Source
 from agent.messages.words import Kind
+from bench.budget import UnsoundError
 from bench.idle import cpu_s, memory_mib
-from bench.latency import UnsoundError
 from rig.calm import Machine
 from rig.hls import HlsServer
 from rig.sound import Daemon, running

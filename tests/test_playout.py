@@ -2,6 +2,7 @@
 
 import random
 from array import array
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -670,6 +671,30 @@ def test_a_tail_that_is_cut_with_its_successor_sounds_all_the_same() -> None:
     assert np.array_equal(desk.loud(), samples_of(first))
     ends = [(event.token, event.end) for event in desk.told() if isinstance(event, SoundEnded)]
     assert sorted(ends) == [(1, End.COMPLETE), (2, End.CUT)]
+
+
+@pytest.mark.parametrize("before_s", [0.18, 0.1, 0.05, 0.02])
+@pytest.mark.parametrize("away", [Playout.hold, Playout.silence])
+def test_nor_does_what_sounds_in_its_successors_place_cut_it(
+    away: Callable[[Playout, int], None], before_s: float
+) -> None:
+    """An emergency within the 0.2 s in which a slot follows another: all three orders come in one turn."""
+    desk = Desk()
+    first, second, third = noise(2 * RATE_HZ), noise(RATE_HZ, seed=2), noise(RATE_HZ, seed=3)
+    for token, pcm in enumerate((first, second, third), 1):
+        desk.lane(pcm, token)
+    at_s = desk.pcm.now_s() + 0.5
+    desk.sound(1, at_s=at_s)
+    desk.run(0.5 + 2.0 - 0.2)
+    desk.sound(2, at_s=at_s + 2.0)
+    desk.run(0.2 - before_s)
+    away(desk.playout, 2)
+    desk.sound(3)
+    desk.run(1.5)
+    assert np.array_equal(desk.loud(), np.concatenate([samples_of(first), samples_of(third)]))
+    ends = [(event.token, event.end, event.used) for event in desk.told() if isinstance(event, SoundEnded)]
+    whole = [(1, End.COMPLETE, 2 * RATE_HZ), (2, End.CUT, 0), (3, End.COMPLETE, RATE_HZ)]
+    assert sorted(ends) == whole
 
 
 # Drift ---------------------------------------------------------------------------------------------------------------

@@ -86,8 +86,7 @@ class Playout:
         if lane is None:
             _log.warning("asked to sound unknown token %d", token)
             return
-        if any(not item.all_taken for item in self._items):
-            self.silence(self._items[-1].token)
+        self._make_way()
         held = self._held.pop(token, None)
         item = Sounding(
             lane=lane,
@@ -103,6 +102,13 @@ class Playout:
         self._items.append(item)
         if not self._writer:
             self._end(item, End.CUT)
+
+    def _make_way(self) -> None:
+        """For the next: what is all written sounds to its end, also if it was taken back with what was to follow it."""
+        if self._items and not (self._items[-1].all_taken or self._items[-1].followed):
+            self.silence(self._items[-1].token)
+        for item in self._items:
+            item.followed = True
 
     def set_gain(self, token: int, gain_percent: int) -> None:
         """Another gain for what sounds."""

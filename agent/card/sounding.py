@@ -103,6 +103,8 @@ class Sounding:
         self.starving = False
         self.holding = False
         """Its last 10 ms are a fade, after which it is held."""
+        self.followed = False
+        """It was to sound to its end before another: whatever takes that one's place does so as well."""
         self.underruns = 0
         self.silent = 0
         """Samples that have left the card since the source last gave anything but zeros, whatever the gain."""

@@ -5,19 +5,35 @@ from typing import Final
 
 from agent.core import policing, stages, turns
 from agent.core import programme as prog
-from agent.core.attempts import open_source, put_back, want_card
+from agent.core.attempts import give_back, open_source, put_back, want_card
 from agent.core.endings import drop
 from agent.core.items import Item, Outcome, may_sound
 from agent.core.leaving import end_aside, give_way, let_end
 from agent.core.records import zones_of
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
-from agent.core.zones import energised_s, needs_amplifier_s
+from agent.core.zones import energised_s, needs_amplifier_s, warm_up_s
 from agent.messages.reasons import Reason
 
 ON_ITS_HEELS_S: Final = 0.2
 """What follows another on its heels is given to the card so long before the other has ended. An emergency that comes
 then waits for the rest of that."""
+
+
+_UNHEARD: Final = {Stage.FETCHING, Stage.FETCHED, Stage.DECODING, Stage.READY}
+
+
+def put_off(turn: Turn) -> None:
+    """The clock was set back: what was made ready for an instant that is far ahead now keeps nobody from the air."""
+    offset_s = turn.state.timekeeping.offset_s
+    if offset_s is None:
+        return
+    for attempt in (turn.state.programme.current, *turn.state.programme.coming):
+        if attempt is None or attempt.stage not in _UNHEARD or attempt.item.start_s is None:
+            continue
+        if turns.opens_s(attempt.item, offset_s) > turn.now.mono_s + policing.CLOCK_SET_S:
+            turn.log(f"item {attempt.name}: waits for its start, which is ahead again")
+            give_back(turn, attempt)
 
 
 def choose(turn: Turn) -> None:
@@ -28,23 +44,29 @@ def choose(turn: Turn) -> None:
     item = turns.next_up(state.programme, turn.now.mono_s, trusted_s)
     if item is None or not _comes_soon(turn, item) or not _make_room(turn, item):
         return
-    refusal = policing.forbids(turn, item, trusted_s if item.start_s is None else max(trusted_s, item.start_s))
+    refusal = policing.refusal(turn, item)
     if refusal is not None:
-        begun = item.started_at is not None
-        drop(turn, item.play.item, Outcome("stopped" if begun else "missed", *refusal))
+        drop(turn, item.play.item, refusal)
     else:
         _begin(turn, item)
 
 
 def _comes_soon(turn: Turn, item: Item) -> bool:
     """Whether its time on the air is so near that it is made ready."""
+    if _is_kept_from(turn, item):
+        return False
     current = turn.state.programme.current
     if current is None or (item.is_emergency and current.stage is Stage.ENDING):
         return True
     if _follows(turn, item, stages.ends_by_s(current)):
         return True
-    ahead_s = turns.DECODE_AHEAD_S if item.is_emergency else 0.0
+    ahead_s = max(0.0, turns.DECODE_AHEAD_S - warm_up_s(turn, item)) if item.is_emergency else 0.0
     return turns.takes_over(turn.state.programme, item, turn.now.mono_s + ahead_s)
+
+
+def _is_kept_from(turn: Turn, item: Item) -> bool:
+    offset_s = turn.state.timekeeping.offset_s
+    return offset_s is not None and turns.is_kept_from(turn.state.programme, item, turn.now.mono_s, offset_s)
 
 
 def _follows(turn: Turn, item: Item, ends_s: float | None) -> bool:
@@ -123,6 +145,8 @@ def hand_over(turn: Turn) -> None:
 
 def _may_take(turn: Turn, attempt: Attempt) -> bool:
     current = turn.state.programme.current
+    if _is_kept_from(turn, attempt.item):
+        return False
     if current is None:
         return attempt.stage is not Stage.FETCHING
     takes_over = turns.takes_over(turn.state.programme, attempt.item, turn.now.mono_s)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from agent.core import policing, stages, zones
 from agent.core import programme as prog
-from agent.core import stages, zones
 from agent.core.records import gain_percent
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
@@ -92,7 +92,7 @@ def set_gain(turn: Turn) -> None:
     """Volume, mute or a ceiling has changed: the sounding item follows."""
     current = turn.state.programme.current
     if current is not None and current.stage is Stage.SOUNDING:
-        gain = gain_percent(turn.state, current.item, turn.trusted_s)
+        gain = gain_percent(turn.state, current.item, policing.begins_s(turn, current.item))
         if gain != current.gain_percent:
             turn.do(do.SetGain(current.token, gain))
             set_attempt(turn, stages.at_gain(current, gain))

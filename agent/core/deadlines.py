@@ -6,7 +6,7 @@ from agent.core import programme as prog
 from agent.core.items import Item
 from agent.core.stages import Attempt, Stage
 from agent.core.state import State, Turn
-from agent.core.zones import needs_amplifier_s
+from agent.core.zones import needs_amplifier_s, warm_up_s
 from agent.messages.events import Now
 
 
@@ -20,7 +20,7 @@ def of_programme(state: State, now: Now) -> list[float | None]:
         later += _of_attempt(turn, attempt)
     for item in prog.items(state.programme):
         later += _of_item(turn, item)
-    later += _turn_end(state)
+    later += _turn_end(turn)
     offset_s = state.timekeeping.offset_s
     if offset_s is not None:
         instants.append(state.schedule.next_s - offset_s)
@@ -58,13 +58,15 @@ def _mono(turn: Turn, wall_s: float | None) -> float | None:
     return None if wall_s is None or offset_s is None else wall_s - offset_s
 
 
-def _turn_end(state: State) -> list[float]:
+def _turn_end(turn: Turn) -> list[float]:
     """When an emergency on the air gives way to another, and when that one is made ready."""
-    current = state.programme.current
+    programme = turn.state.programme
+    current = programme.current
     if current is None or not current.item.is_emergency:
         return []
-    others = [item for item in prog.items(state.programme) if item.is_emergency and item.play.item != current.name]
-    if not others:
-        return []
-    end_s = turns.turn_end_s(current, others)
-    return [end_s - turns.DECODE_AHEAD_S, end_s]
+    instants: list[float] = []
+    for item in prog.items(programme):
+        if item.is_emergency and item.play.item != current.name:
+            end_s = turns.turn_end_s(current, item)
+            instants += [end_s, end_s - turns.DECODE_AHEAD_S + warm_up_s(turn, item)]
+    return instants

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from agent.core import policing, stages
 from agent.core import programme as prog
-from agent.core import stages
 from agent.core.attempts import off_air, put_back, set_attempt
 from agent.core.endings import finish, sounding_over
 from agent.core.items import Outcome
@@ -30,9 +30,11 @@ def give_way(turn: Turn, attempt: Attempt) -> None:
 
 
 def let_end(turn: Turn, attempt: Attempt, ends_s: float) -> None:
-    """All of it is in the card: it ends by itself, beside what follows it."""
+    """All of it is in the card: it ends by itself, beside what follows it, which the caps count after it."""
+    booked = stages.sounded_by(attempt, ends_s)
+    policing.book(turn, attempt.item, booked, ends_s)
     ending = stages.at_stage(off_air(turn, attempt), Stage.ENDING, ends_s)
-    _move_aside(turn, replace(ending, relay_cut=True))
+    _move_aside(turn, replace(ending, relay_cut=True, booked=booked))
 
 
 def end_aside(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:

@@ -140,7 +140,7 @@ def on_ended(turn: Turn, event: ev.SoundEnded) -> None:
         conclude(turn, attempt, attempt.ending)
     elif event.end is ev.End.CUT and attempt.stage is Stage.HOLDING:
         put_back(turn, attempt)  # asked to sound, it had not yet begun
-    elif event.end is ev.End.CUT:
+    elif event.end is ev.End.CUT and attempt.stage is not Stage.ENDING:  # what was let end has ended, be it early
         _cut(turn, attempt)
     elif event.end is ev.End.UNTIL:
         finish(turn, attempt, windows.sounded_until(attempt.item))
@@ -173,10 +173,11 @@ def on_held(turn: Turn, event: ev.SoundHeld) -> None:
 
 
 def _count(turn: Turn, attempt: Attempt, event: ev.SoundEnded | ev.SoundHeld) -> Attempt:
-    """So much of it has left the card: for its record, its bounds and the caps."""
+    """So much of it has left the card: for its record, its bounds and the caps, by the instants that the card tells."""
+    ended_s = turn.now.mono_s if attempt.ends_s is None else min(turn.now.mono_s, attempt.ends_s)
+    policing.book(turn, attempt.item, event.loudness.samples - attempt.booked, ended_s)
     attempt = stages.heard(attempt, event.loudness, event.used)
     set_attempt(turn, attempt)
-    policing.book(turn, attempt.item, event.loudness)
     return attempt
 
 

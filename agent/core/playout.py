@@ -10,7 +10,7 @@ from typing import Final
 from agent.core import amplifier as amp
 from agent.core import card, policing, prefetching, stages, windows
 from agent.core import programme as prog
-from agent.core.air import choose, hand_over, wait_again
+from agent.core.air import choose, hand_over, put_off, wait_again
 from agent.core.amplifier import Cue
 from agent.core.attempts import set_attempt, set_gain
 from agent.core.endings import conclude, drop, end, end_source, wait_undecoded
@@ -112,15 +112,16 @@ def _give_up_card(turn: Turn, attempt: Attempt) -> None:
 
 def _police(turn: Turn) -> None:
     """What sounds follows quiet hours, caps and ceilings as the hours pass."""
-    attempt, trusted_s = turn.state.programme.current, turn.trusted_s
-    if attempt is None or trusted_s is None or not policing.is_watched(attempt):
+    attempt = turn.state.programme.current
+    if attempt is None or turn.trusted_s is None or not policing.is_watched(attempt):
         return
     watch = policing.watch(turn, attempt)
     if watch is not attempt.watch:
         set_attempt(turn, replace(attempt, watch=watch))
         set_gain(turn)
-    if watch.cut is not None and trusted_s >= watch.cut[0]:
-        end(turn, replace(attempt, watch=watch), policing.outcome_of(watch.cut))
+    outcome = policing.cut_now(turn, attempt, watch)
+    if outcome is not None:
+        end(turn, replace(attempt, watch=watch), outcome)
 
 
 def _release(turn: Turn) -> None:
@@ -135,6 +136,7 @@ _RULES: Final = (
     _run_timers,
     _be_impatient,
     card.wait,
+    put_off,
     choose,
     hand_over,
     wait_again,

@@ -12,11 +12,13 @@ from agent.core.stages import Attempt, Stage, Watch
 from agent.core.state import State, Turn
 from agent.messages import effects as do
 from agent.messages.documents import SetPolicy
-from agent.messages.loudness import Loudness
 from agent.messages.reasons import Reason
 
 CLOCK_SET_S: Final = 1.0
 """A clock that is slewed moves by half a millisecond a second; one that has moved so far was set."""
+
+FADE_S: Final = 0.01
+"""Two ends that are nearer than this are one."""
 
 
 def rules(state: State) -> Rules:
@@ -26,6 +28,20 @@ def rules(state: State) -> Rules:
     )
     policies = tuple(rules_of(command) for command in signed if isinstance(command, SetPolicy))
     return strictest((state.settings.rules, *policies)) if policies else state.settings.rules
+
+
+def begins_s(turn: Turn, item: Item) -> float | None:
+    """The instant (Unix seconds) whose rules hold for what the card is given now: of its start, if that is to come."""
+    trusted_s = turn.trusted_s
+    return trusted_s if trusted_s is None or item.start_s is None else max(trusted_s, item.start_s)
+
+
+def refusal(turn: Turn, item: Item) -> Outcome | None:
+    """How an item ends that may not begin now, or go on; None: it may."""
+    at_s = begins_s(turn, item)
+    found = None if at_s is None else forbids(turn, item, at_s)
+    begun = item.started_at is not None
+    return None if found is None else Outcome("stopped" if begun else "missed", *found)
 
 
 def forbids(turn: Turn, item: Item, at_s: float) -> tuple[Reason, str] | None:
@@ -43,16 +59,17 @@ def ledger_now(state: State) -> Ledger:
 
 
 def watch(turn: Turn, attempt: Attempt) -> Watch:
-    """Until when what sounds now may go on, and when to ask again; anew where the rules have changed."""
+    """Until when what sounds now may go on, and when to ask again; anew where the rules or the ledger have changed."""
     trusted_s = turn.trusted_s
     assert trusted_s is not None, "nothing sounds before the time is known"
     present, zone = rules(turn.state), turn.state.settings.zone
-    kept, offset_s = attempt.watch, trusted_s - turn.now.mono_s
-    if kept is not None and kept.rules == present and _holds(kept, trusted_s, offset_s):
+    ledger, kept, offset_s = turn.state.ledger, attempt.watch, trusted_s - turn.now.mono_s
+    known = kept is not None and kept.rules == present and kept.ledger == ledger
+    if kept is not None and known and _holds(kept, trusted_s, offset_s):
         return kept
-    began_s = trusted_s - max(0.0, turn.now.mono_s - max(attempt.since_s, attempt.at_mono_s or 0.0))
-    cut = cut_s(present, turn.state.ledger, attempt.item.play.kind, began_s, zone)
-    return Watch(present, trusted_s, offset_s, cut, next_change_s(present, trusted_s, zone))
+    began_s = _stamp(max(attempt.since_s, attempt.at_mono_s or 0.0) + offset_s)
+    cut = cut_s(present, ledger, attempt.item.play.kind, began_s, zone)
+    return Watch(present, ledger, trusted_s, offset_s, cut, next_change_s(present, trusted_s, zone))
 
 
 def _holds(watch: Watch, trusted_s: float, offset_s: float) -> bool:
@@ -61,19 +78,30 @@ def _holds(watch: Watch, trusted_s: float, offset_s: float) -> bool:
     return unchanged and abs(offset_s - watch.offset_s) < CLOCK_SET_S
 
 
-def outcome_of(cut: tuple[float, Reason, str]) -> Outcome:
-    """How an item ends that a rule cuts."""
-    return Outcome("stopped", cut[1], cut[2])
-
-
-def book(turn: Turn, item: Item, loudness: Loudness) -> None:
-    """So much has sounded until now: the caps count it."""
+def cut_now(turn: Turn, attempt: Attempt, watch: Watch) -> Outcome | None:
+    """How what sounds ends, if a rule cuts it now; what the card ends on that very instant has been played."""
     trusted_s = turn.trusted_s
-    if trusted_s is None or not loudness.samples:
+    if watch.cut is None or trusted_s is None or trusted_s < watch.cut[0]:
+        return None
+    since_s = turn.now.mono_s - (trusted_s - watch.cut[0])
+    over = attempt.ends_s is not None and attempt.ends_s <= since_s + FADE_S
+    return None if over else Outcome("stopped", *watch.cut[1:])
+
+
+def book(turn: Turn, item: Item, samples: int, until_mono_s: float) -> None:
+    """So much has sounded, or is in the card, until that instant: the caps count it."""
+    trusted_s = turn.trusted_s
+    if trusted_s is None or samples <= 0:
         return
-    zone, began_s = turn.state.settings.zone, trusted_s - loudness.samples / SAMPLE_RATE
-    ledger = charge(turn.state.ledger, item.play.kind, began_s, trusted_s, zone)
+    until_s = _stamp(trusted_s + until_mono_s - turn.now.mono_s)
+    began_s = until_s - samples / SAMPLE_RATE
+    ledger = charge(turn.state.ledger, item.play.kind, began_s, until_s, turn.state.settings.zone)
     turn.state = replace(turn.state, ledger=ledger)
+
+
+def _stamp(at_s: float) -> float:
+    """In whole milliseconds, so that a pause that is five minutes long is not shorter for how a clock is counted."""
+    return round(at_s, 3)
 
 
 def kept(turn: Turn) -> tuple[do.Write, ...]:

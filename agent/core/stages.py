@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.core import items as its
 from agent.core.items import Item, Outcome
+from agent.core.policy import Ledger
 from agent.messages.effects import MediaBuiltin, MediaFile, MediaPipe
 from agent.messages.loudness import NO_SOUND, Loudness
 from agent.messages.reasons import Reason
@@ -64,10 +65,12 @@ class Stage(StrEnum):
 class Watch:
     """Until when what sounds may go on under these rules (instant, which rule, its figures), and when they change.
 
-    Found at `found_s` by a clock of this `offset_s`: of an earlier instant, or of another clock, it says nothing.
+    Found at `found_s` by a clock of this `offset_s`, after what the `ledger` counts: of an earlier instant, another
+    clock, or after more, it says nothing.
     """
 
     rules: Rules
+    ledger: Ledger
     found_s: float
     offset_s: float
     cut: tuple[float, Reason, str] | None
@@ -86,7 +89,8 @@ class Attempt:
     `until_s` is when the card lets it end, so that nothing sounds after its window, and `ends_s` when its last sample
     leaves the card, once that is known.
     `so_far` is what the card last said to have left it since `Sound`, how much of the lane was over by then, when that
-    was (Unix seconds, None where not known), and how long the amplifier had been on for it.
+    was (Unix seconds, None where not known), and how long the amplifier had been on for it. The caps have counted
+    `booked` samples of it before it has ended.
     """
 
     item: Item
@@ -112,6 +116,7 @@ class Attempt:
     so_far_used: int = 0
     so_far_at_s: float | None = None
     so_far_on_s: float = 0.0
+    booked: int = 0
 
     @property
     def name(self) -> str:
@@ -211,7 +216,12 @@ def flowing(attempt: Attempt, at_s: float) -> Attempt:
     return replace(attempt, starved_s=None, moved_s=at_s, dry_s=attempt.dry_s + max(0.0, at_s - attempt.starved_s))
 
 
+def sounded_by(attempt: Attempt, at_s: float) -> int:
+    """How many samples will have left the card by then, since `Sound`, if none is missing."""
+    return attempt.so_far.samples + max(0, round((at_s - attempt.moved_s) * its.SAMPLE_RATE))
+
+
 def heard(attempt: Attempt, loudness: Loudness, used: int) -> Attempt:
     """So much of it has left the card, and so much of its lane is over."""
     item = its.heard(attempt.item, loudness, used)
-    return replace(attempt, item=item, so_far=NO_SOUND, so_far_used=0, so_far_at_s=None, so_far_on_s=0.0)
+    return replace(attempt, item=item, so_far=NO_SOUND, so_far_used=0, so_far_at_s=None, so_far_on_s=0.0, booked=0)

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Final
 
 from agent.core import amplifier as amp
-from agent.core import replacing, stages, turns, windows
+from agent.core import policing, replacing, stages, turns, windows
 from agent.core.amplifier import Cue, Mode
 from agent.core.attempts import set_attempt
-from agent.core.endings import conclude, nothing_left
+from agent.core.endings import conclude, finish, nothing_left
 from agent.core.items import Item, Outcome, may_sound
 from agent.core.records import gain_percent
 from agent.core.stages import Attempt, Stage
@@ -35,9 +35,8 @@ def _decode_one(turn: Turn, attempt: Attempt, media: stages.Media) -> None:
     if is_faulty(turn, attempt.item):
         conclude(turn, attempt, Outcome("failed", Reason.AMPLIFIER_FAULT, "the relay could not be switched lately"))
         return
-    resting = any(is_resting(turn, zone) for zone in usable(turn, attempt.item))
-    if resting and turn.state.programme.current is attempt:
-        return
+    if any(is_resting(turn, zone) for zone in usable(turn, attempt.item)):
+        return  # also what only comes: decoded, it would take the air from what waits for the relay as well
     if start_s is not None and turn.now.mono_s < start_s - turns.DECODE_AHEAD_S:
         return
     item, at_mono_s = _place(turn, attempt.item, start_s)
@@ -83,7 +82,11 @@ def sound(turn: Turn) -> None:
         return
     if not all(turn.state.amplifiers[zone].mode is Mode.ON for zone in usable(turn, item)):
         return
-    gain = gain_percent(turn.state, item, turn.trusted_s)
+    refusal = policing.refusal(turn, item)
+    if refusal is not None:
+        finish(turn, attempt, refusal)
+        return
+    gain = gain_percent(turn.state, item, policing.begins_s(turn, item))
     if attempt.kept:
         turn.do(do.ResumeDecoding(attempt.token))
     until_s = windows.closes_s(turn, item)

@@ -4,7 +4,7 @@
 what was pre-empted goes on where it was; emergencies take turns (protocol section 7).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 from agent.core.items import Item
@@ -38,11 +38,32 @@ def next_up(programme: Programme, at_s: float, wall_s: float) -> Item | None:
     emergencies = [item for item in ready if item.is_emergency]
     if emergencies:
         return min(emergencies, key=lambda item: (not _succeeds(programme, item), item.off_air_s))
-    if any(item.is_emergency and opens_s(item, offset_s) <= at_s + PAUSE_S for item in programme.waiting):
-        return None
-    if any(each.item.is_emergency and each.stage is Stage.HOLDING for each in programme.aside):
-        return None
-    return min(ready, key=lambda item: not _succeeds(programme, item), default=None)
+    free = (item for item in ready if not is_kept_from(programme, item, at_s, offset_s))
+    return min(free, key=lambda item: not _succeeds(programme, item), default=None)
+
+
+def is_kept_from(programme: Programme, item: Item, at_s: float, offset_s: float) -> bool:
+    """Whether an emergency keeps the air from it, in its pauses as well: from all ordinary items but its successor."""
+    if item.is_emergency:
+        return False
+    return any(each.play.item not in item.replaces for each in _keeping(programme, at_s, offset_s))
+
+
+def _keeping(programme: Programme, at_s: float, offset_s: float) -> Iterator[Item]:
+    """Emergencies that pause for no longer than a moment, or are about to; or wait for their turn."""
+    current = programme.current
+    if current is not None and current.stage not in _UNHEARD and _pauses_shortly(current.item):
+        yield current.item
+    yield from (each.item for each in programme.aside if each.item.is_emergency and each.stage is Stage.HOLDING)
+    waiting = (item for item in programme.waiting if item.is_emergency)
+    yield from (item for item in waiting if opens_s(item, offset_s) <= at_s + PAUSE_S)
+
+
+def _pauses_shortly(item: Item) -> bool:
+    """Whether it is to sound again so soon that the pause before that is not filled."""
+    prepared_s = 0.0 if item.start_s is None else PREPARE_S
+    goes_on = item.is_emergency and item.round + 1 < item.repeat.count
+    return goes_on and item.repeat.gap_s - prepared_s <= PAUSE_S
 
 
 def _succeeds(programme: Programme, item: Item) -> bool:
@@ -75,13 +96,21 @@ def takes_over(programme: Programme, item: Item, at_s: float) -> bool:
     if current.name in item.replaces:
         return True
     if current.stage in _UNHEARD:
-        return item.is_emergency or is_slow(current, at_s)
+        return is_slow(current, at_s) or (item.is_emergency and not _keeps_turn(current, item))
     if not item.is_emergency:
         return False
-    return not current.item.is_emergency or at_s >= turn_end_s(current, (item,))
+    return not current.item.is_emergency or at_s >= turn_end_s(current, item)
 
 
-def turn_end_s(current: Attempt, others: Iterable[Item]) -> float:
-    """When an emergency on the air gives way to other emergencies, at the latest (monotonic)."""
-    waiting_since = (max(other.ordered_s, other.off_air_s) for other in others if other.is_emergency)
-    return max(current.began_s, min(waiting_since, default=float("inf"))) + TURN_S
+def _keeps_turn(current: Attempt, item: Item) -> bool:
+    """Whether it is this emergency's turn all the same: its source is there, and the other has had the air since.
+
+    A relay that rests is no reason to go on with what has just sounded: it rests for both.
+    """
+    there = current.stage is Stage.DECODING or (current.stage is Stage.FETCHED and current.item.start_s is None)
+    return there and current.item.is_emergency and item.off_air_s > current.item.off_air_s
+
+
+def turn_end_s(current: Attempt, other: Item) -> float:
+    """When an emergency on the air gives way to this other one, at the latest (monotonic)."""
+    return max(current.began_s, other.ordered_s, other.off_air_s) + TURN_S

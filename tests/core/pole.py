@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from agent.core import node
 from agent.core import programme as prog
+from agent.core.air import ON_ITS_HEELS_S
 from agent.core.amplifier import ENERGISED, AmplifierSettings
 from agent.core.items import SAMPLE_RATE
 from agent.messages import effects as do
@@ -471,12 +472,15 @@ class Pole:
         self._brought_s[uri] = self._brought_s.get(uri, 0.0) + self.mono_s - since_s
 
     def _sound(self, effect: do.Sound) -> None:
-        """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it."""
+        """A lane from its beginning or, if it was held, from where it was; late for its instant, it begins amid it.
+
+        The card writes one after the other: what is asked for beside the rest of another begins after that.
+        """
         behave, token, at_mono_s = self.behaviour, effect.token, effect.at_mono_s
-        begun_s = self.mono_s + behave.card_lead_s
-        at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
         others = [each.at_s + each.length_s for other, each in self._sounding.items() if other != token]
-        assert max(others, default=0.0) <= max(at_s, self.mono_s + 0.1), "two items sound at once"
+        assert max(others, default=0.0) <= self.mono_s + ON_ITS_HEELS_S + 1e-6, "two items sound at once"
+        begun_s = max(self.mono_s + behave.card_lead_s, *others, 0.0)
+        at_s = begun_s if at_mono_s is None else max(at_mono_s, begun_s)
         lane_s = self._held.pop(token, 0.0)
         rest_s = max(0.0, behave.sound_length_s - self._skipped.get(token, 0.0) - lane_s)
         late_s = 0.0 if at_mono_s is None else min(rest_s, at_s - at_mono_s)
@@ -484,7 +488,7 @@ class Pole:
         length_s, end = how_it_ends(effect, at_s, late_s, rest_s)
         sounding = self._sounding[token] = _Sounding(at_s, length_s, end, late_s, lane_s, effect.gain_percent)
         if length_s > 0:
-            self.later(at_s - self.mono_s, ev.SoundStarted(token, at_s))
+            self.later(max(behave.told_s, at_s - self.mono_s - CARD_HOLDS_S), ev.SoundStarted(token, at_s))
         if not behave.card_hangs:
             for second in range(behave.advance_s, math.ceil(length_s), behave.advance_s):
                 silent_s = max(0.0, second - self._silent_from_s.get(token, math.inf))

@@ -10,14 +10,14 @@ from agent.core import programme as prog
 from agent.core import turns
 from agent.core.amplifier import AmplifierSettings
 from agent.core.prefetching import MAX_WANTED
-from agent.core.stages import FETCH_PATIENCE_S
+from agent.core.stages import FETCH_PATIENCE_S, Stage
 from agent.messages import effects as do
 from agent.messages import events as ev
 from agent.messages.commands import Order, Play, Prefetch, Repeat, SetMute
 from agent.messages.documents import Day, SetSchedule, Slot
 from agent.messages.reasons import Reason
 from agent.messages.reports import Alarm
-from agent.messages.rules import Rules, split
+from agent.messages.rules import Ceiling, Rules, split
 from agent.messages.sources import CHIME_SAMPLES, Builtin, BuiltinName, File, Source
 from agent.messages.words import Kind
 from tests.core.pole import (
@@ -200,6 +200,47 @@ class TestTurns:
         pole.run(1_200.0)
         heard = {name: sum(e.until_s - e.from_s for e in pole.heard if e.item == name) for name in results(pole)}
         assert heard == {name: pytest.approx(100.0, abs=0.2) for name in ("flood", "dam", "storm", "fire")}
+
+    def test_nor_does_it_miss_its_turn_where_the_relay_rests_between_two_soundings(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, linger_ms=0, min_off_ms=2_000)
+        pole = make_pole(Behaviour(sound_length_s=40.0), main=zone).start().connect()
+        pole.order(emergency("flood", repeat=Repeat(2, 0)))
+        pole.run(5.0)
+        pole.order(emergency("dam"))
+        pole.run(300.0)
+        assert [each.item for each in pole.heard] == ["flood", "dam", "flood"]
+
+    def test_nor_where_the_one_before_it_rests_at_the_longest_time_on(self) -> None:
+        zone = AmplifierSettings(warm_up_ms=0, max_on_s=60, min_off_ms=2_000)
+        pole = make_pole(Behaviour(sound_length_s=200.0), main=zone).start().connect()
+        pole.order(emergency("flood"))
+        pole.run(50.0)
+        pole.order(emergency("dam"))
+        pole.run(900.0)
+        assert [each.item for each in pole.heard[:3]] == ["flood", "dam", "flood"]
+        assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(62.0, abs=0.2)
+
+    def test_nor_where_it_needs_an_amplifier_that_is_cold(self) -> None:
+        """It is decoded ahead of its turn, and its lane must not be full before the amplifier is warm."""
+        street = AmplifierSettings(warm_up_ms=1_500)
+        pole = make_pole(Behaviour(sound_length_s=200.0), hall=INSTANT, street=street).start().connect()
+        pole.order(emergency("flood", zones=("hall",)))
+        pole.run(1.0)
+        pole.order(emergency("dam", zones=("street",)))
+        pole.run(900.0)
+        assert [each.item for each in pole.heard[:3]] == ["flood", "dam", "flood"]
+        assert pole.heard[1].at_s - pole.heard[0].at_s == pytest.approx(62.5, abs=0.2)
+
+    @pytest.mark.parametrize("more_s", [0.0, 1.3, 2.6])
+    def test_the_node_looks_by_itself_when_a_turn_ends(self, more_s: float) -> None:
+        """No news comes in these seconds."""
+        pole = pole_of(200.0, advance_s=4)
+        pole.order(emergency("flood"))
+        pole.run(10.0 + more_s)
+        ordered_s = pole.mono_s
+        pole.order(emergency("dam"))
+        pole.run(65.0)
+        assert pole.on_card_since_s - ordered_s == pytest.approx(60.0, abs=0.1)
 
     def test_the_pause_between_soundings_is_not_filled_with_the_programme(self) -> None:
         pole = pole_of(10.0)
@@ -863,6 +904,26 @@ class TestCommonStart:
         order = altered(play("news"), start_at=pole.wall_s + 100, not_after=pole.wall_s + 50)
         assert pole.outcome(pole.order(order)).reason is Reason.EXPIRED
 
+    @pytest.mark.parametrize("stage", [Stage.FETCHING, Stage.FETCHED, Stage.DECODING, Stage.READY])
+    def test_nor_where_the_clock_is_set_back_when_it_is_almost_there(self, stage: Stage) -> None:
+        pole = pole_of(5.0)
+        start_s = pole.wall_s + 60
+        pole.order(altered(play("later"), start_at=start_s))
+        if stage is Stage.FETCHING:
+            pole.behaviour.fetch_s = None
+        elif stage is Stage.DECODING:
+            pole.behaviour.decode_s = None
+        pole.run(55.0 if stage in {Stage.FETCHING, Stage.FETCHED} else 57.5)
+        assert [each.stage for each in prog.attempts(pole.state.programme)] == [stage]
+        pole.wall_offset_s -= 3_600.0
+        pole.tell(ev.Tick())
+        pole.behaviour.fetch_s, pole.behaviour.decode_s = 0.002, 0.01
+        pole.order(play("news"))
+        pole.run(3_700.0)
+        assert [each.item for each in pole.heard] == ["news", "later"]
+        assert pole.heard[0].at_s < 1_059.0
+        assert pole.heard[1].at_s + pole.wall_offset_s == pytest.approx(start_s)
+
     def test_it_keeps_nobody_waiting_before_its_time(self) -> None:
         pole = pole_of(5.0)
         pole.order(altered(play("later", kind=Kind.PRIORITY), start_at=pole.wall_s + 60))
@@ -892,6 +953,21 @@ class TestPolicy:
         late = pole.order(play("late"))
         assert pole.outcome(late).reason is Reason.POLICY_QUIET_HOURS
         assert "21:20-05:00" in str(pole.outcome(late).detail)
+
+    @pytest.mark.parametrize("more_s", [0.0, 1.3, 2.6])
+    def test_what_sounds_changes_its_volume_when_the_ceiling_does(self, more_s: float) -> None:
+        """By itself, on the minute: no news comes in these seconds."""
+        pole = self.started(Rules(ceilings=(Ceiling(Kind.NORMAL, 30, 21 * 60 + 15, 21 * 60 + 17),)))
+        pole.behaviour.advance_s = 4
+        pole.run(more_s)
+        pole.order(play("news", max_duration_s=600))
+        pole.run(300.0)
+        gains = [(at_s, each.gain_percent) for at_s, each in pole.of(do.SetGain) if isinstance(each, do.SetGain)]
+        assert [gain for _, gain in gains] == [30, 80]
+        assert [at_s + pole.wall_offset_s - START_WALL_S for at_s, _ in gains] == [
+            pytest.approx(100.0, abs=0.1),
+            pytest.approx(220.0, abs=0.1),
+        ]
 
     def test_a_clock_that_is_set_back_into_quiet_hours_ends_what_sounds(self) -> None:
         pole = self.started(Rules(quiet_hours=split(20 * 60, 21 * 60)))

@@ -7,6 +7,7 @@ Events come at deadlines alone, so a year is some tens of thousands of turns. Th
 import gc
 import random
 import statistics
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ YEAR = 365 * DAY
 HEARTBEAT_S = 6 * 3_600
 SOUND_S = 70.0
 LINGER_S = 3.0
+MOST_S = 60.0
+"""Processor time of this machine that a simulated year may take."""
 OVERHEAD_S = 0.8 + 0.3 + LINGER_S + 0.2
 """Of each time the amplifier is on: warm-up, its margin, lingering, and what card and decoder take."""
 
@@ -96,6 +99,8 @@ class Year:
     done: Counter[str] = field(default_factory=Counter)
     orders: int = 0
     emergencies: set[str] = field(default_factory=set)
+    took_s: float = 0.0
+    """Processor time."""
 
     def until(self, at_s: float) -> None:
         """The pole goes on until this Unix time."""
@@ -166,7 +171,10 @@ class Year:
 @pytest.fixture(scope="module")
 def year() -> Iterator[Year]:
     gc.freeze()  # as the agent does once it is ready: a fifth of the time went into collections of what stays
-    yield live_for_a_year()
+    began_s = time.process_time()
+    lived = live_for_a_year()
+    lived.took_s = time.process_time() - began_s
+    yield lived
     gc.unfreeze()
 
 
@@ -264,6 +272,10 @@ def test_the_server_has_all_reports_and_nothing_grows(year: Year) -> None:
     for first, *later in (year.sizes, year.stored):
         assert statistics.median(later[-5:]) < 1.1 * first
         assert max(later) < 2 * first, "as much as an item that sounds, and no more"
+
+
+def test_it_is_simulated_within_a_minute(year: Year) -> None:
+    assert 0.0 < year.took_s <= MOST_S
 
 
 def test_it_was_such_a_year(year: Year) -> None:

@@ -26,7 +26,11 @@ from agent.messages.reports import CommandOutcome, PlayRecord
 from agent.messages.rules import Rules, rules_of
 from agent.messages.timetable import occurrences
 from agent.messages.trust import TrustDocument
+from agent.messages.words import Kind
+from tests.core.due import due_at_latest
+from tests.core.patience import Account, Waits
 from tests.core.pole import CARD_HOLDS_S, how_it_ends
+from tests.core.promises import Key, Promises
 from tests.stored import Model
 
 START_WALL_S = 1_790_000_000.0
@@ -38,6 +42,9 @@ QUIET = 8 * DAY
 SLACK_S = 0.01
 """Deadlines may lie a little behind what they are for: 1 ms, where something ends with the second."""
 
+HEELS_S = 0.1
+"""What begins so long before the end of another is written behind it, and leaves out what is late by then."""
+
 MAX_AHEAD_S = 300
 """What is dated later than this is not valid yet (protocol 3)."""
 
@@ -45,11 +52,10 @@ ZONES = {
     "hall": AmplifierSettings(warm_up_ms=800, linger_ms=3_000, max_on_s=90, min_off_ms=1_500),
     "street": AmplifierSettings(warm_up_ms=0, linger_ms=0, max_on_s=3_600, min_off_ms=500),
 }
-Key = tuple[str, str]
 
 
-TOLD_S = 0.005
-"""How much later than the last sample the card says that it has ended: it looks every 10 ms."""
+TOLD_S = (0.0, 0.004, 0.01)
+"""How much later than its last sample the card may say that a lane has ended: it looks every 10 ms."""
 
 
 @dataclass
@@ -63,10 +69,17 @@ class OnCard:
     started: bool = False
     ending_told: bool = False
     advanced_s: float = 0.0
+    kind: Kind = Kind.NORMAL
+    asked_s: float = 0.0
 
     @property
     def ends_s(self) -> float:
         return self.at_s + self.length_s
+
+    @property
+    def given_s(self) -> float:
+        """When its first sample is written to the card: then it says that it has started."""
+        return max(self.asked_s, self.at_s - CARD_HOLDS_S)
 
     def heard_s(self, at_s: float) -> float:
         return min(self.length_s, max(0.0, at_s - self.at_s))
@@ -122,6 +135,8 @@ class World:
         self.unacknowledged: dict[bytes, None] = {}
         self.delivered: dict[int, bytes] = {}
         self.stored.settings["mark"] = (0, 0)
+        self.promises = Promises(self)
+        self.account = Account()
         self._begin()
 
     # Lives ----------------------------------------------------------------------------------------------------------
@@ -173,6 +188,8 @@ class World:
             self.progress = NO_PROGRESS
         else:
             self.mono_s += 1.0
+        self.promises.lives_again(power=power)
+        self.account.forget()
         self._begin()
 
     def _restored(self) -> ev.Restored:
@@ -231,10 +248,13 @@ class World:
         self.whole = False
         if isinstance(event, ev.SoundEnded | ev.SoundHeld):
             self._falls_silent(event.token)
-        self.state, effects = node.step(self.state, event, self.now)
+            self.promises.fell_silent(event)
+        before = self.state
+        self.state, effects = node.step(before, event, self.now)
         for effect in effects:
             self._perform(effect)
         if not self.exited:
+            self.promises.stepped(before, event, self.state)
             self.check()
         self.whole = True
         if self.first and not self.exited:
@@ -323,6 +343,7 @@ class World:
     def _perform_sound(self, effect: do.Effect) -> None:
         match effect:
             case do.Decode(token=token, from_s=from_s):
+                self.promises.decode(effect)
                 self.decoding.append(token)
                 self.played_s[token] = from_s
                 if token not in self.tokens:
@@ -344,11 +365,15 @@ class World:
                 for each in [*self.on_card]:
                     self._falls_silent(each)
             case do.Sound():
+                self.promises.sound(effect)
                 self._sound(effect)
+            case do.SetGain(token=token, gain_percent=percent):
+                self.promises.gains[token] = percent
             case do.Silence(token=token):
                 self._stop(token, self.silenced)
             case do.Hold(token=token):
                 assert token in self.on_card, "only what sounds is held"
+                self.promises.hold(token)
                 self._stop(token, self.holding)
             case _:
                 pass
@@ -366,11 +391,15 @@ class World:
         begun_s = self.mono_s + 0.02
         at_s = begun_s if effect.at_mono_s is None else max(begun_s, effect.at_mono_s)
         left_s = max(0.0, self.length_s - self.played_s.get(effect.token, 0.0))
-        late_s = 0.0 if effect.at_mono_s is None else min(left_s, at_s - effect.at_mono_s)
         for other in self.on_card.values():
-            assert other.at_s + other.length_s <= max(at_s, self.mono_s) + SLACK_S, "two lanes sound at once"
+            assert other.ends_s <= max(at_s, self.mono_s) + HEELS_S, "two lanes sound at once"
+            at_s = max(at_s, other.ends_s)
+        late_s = 0.0 if effect.at_mono_s is None else min(left_s, at_s - effect.at_mono_s)
+        kind = Kind.NORMAL if attempt is None else attempt.item.play.kind
         length_s, end = how_it_ends(effect, at_s, late_s, left_s - late_s)
-        self.on_card[effect.token] = OnCard(at_s, length_s, end, late_s, advanced_s=at_s)
+        self.on_card[effect.token] = OnCard(
+            at_s, length_s, end, late_s, advanced_s=at_s, kind=kind, asked_s=self.mono_s
+        )
         self.sounded.append(effect.token)
         self.soundings += 1
 
@@ -380,10 +409,18 @@ class World:
             self._falls_silent(token)
             where[token] = replace(sounding, length_s=sounding.heard_s(self.mono_s))
 
+    def lose_card(self) -> None:
+        """First the card says what is the matter, then what ends for it; what it holds stays."""
+        self.card_open = False
+        for token in [*self.on_card]:
+            self._stop(token, self.silenced)
+        self.tell(ev.CardFailed("unplugged"))
+
     def _falls_silent(self, token: int) -> None:
         sounding = self.on_card.pop(token, None)
         if sounding is not None:
             heard_s = sounding.heard_s(self.mono_s)
+            self.account.book(self, sounding.kind, sounding.at_s, sounding.at_s + heard_s)
             self.heard_s += heard_s
             self.played_s[token] = self.played_s.get(token, 0.0) + sounding.late_s + heard_s
 
@@ -404,6 +441,7 @@ class World:
                     self.taken.add((iss, item))
                 case do.AppendReport(claims=claims) if isinstance(claims.report, PlayRecord):
                     record = claims.report
+                    self.promises.record(record)
                     self.ended.add((record.iss, f"{record.jti}/{record.item}"))
                     self.taken.add((record.iss, record.item))
                 case _:
@@ -463,6 +501,8 @@ class World:
             assert trusted_s <= current.item.not_after + SLACK_S, "it sounds after its end"
             if not current.item.is_emergency:
                 assert not self._is_quiet(trusted_s), "the ordinary programme sounds in quiet hours"
+                if self.mono_s > sounding.at_s:
+                    self.account.check(self, current.item, sounding.at_s)
             modes = {self.state.amplifiers[zone].mode for zone in zones_of(self.state, current.item)}
             if current.item.is_emergency:
                 assert Mode.ON in modes, f"sound on amplifiers that are {modes}"
@@ -550,10 +590,12 @@ class World:
         if self.first:
             return
         deadline_s = node.next_deadline(self.state, self.now)
-        pending = self.state.programme != prog.Programme(next_token=self.state.programme.next_token)
-        pending = pending or bool(self.state.failed_commits) or any(self.relays.values())
-        assert deadline_s is not None or not pending, "something is pending, and nobody will look"
-        if deadline_s is None or deadline_s - SLACK_S <= self.mono_s:
+        assert deadline_s is not None, "nobody will ever look again"
+        for what, due_s in due_at_latest(self.state, self.mono_s):
+            assert deadline_s <= due_s + SLACK_S, (
+                f"{what}: due in {due_s - self.mono_s}, looked at {deadline_s - due_s} later"
+            )
+        if deadline_s - SLACK_S <= self.mono_s:
             return
         just_before = replace(self.now, mono_s=deadline_s - SLACK_S)
         just_before = replace(just_before, wall_s=just_before.mono_s + self.wall_offset_s)
@@ -647,20 +689,20 @@ class World:
 
     def _next_of_card_s(self) -> float | None:
         instants = []
-        for sounding in self.on_card.values():
+        for token, sounding in self.on_card.items():
             if not sounding.started and sounding.length_s > 0:
-                instants.append(sounding.at_s)
+                instants.append(sounding.given_s)
             elif not sounding.ending_told:
                 instants.append(max(sounding.at_s, sounding.ends_s - CARD_HOLDS_S))
-            instants += [sounding.ends_s + TOLD_S, sounding.advanced_s + 4.0]
+            instants += [sounding.ends_s + TOLD_S[token % len(TOLD_S)], sounding.advanced_s + 4.0]
         return min(instants, default=None)
 
     def _play_card(self) -> None:
         for token, sounding in [*self.on_card.items()]:
-            if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.at_s:
+            if not sounding.started and sounding.length_s > 0 and self.mono_s >= sounding.given_s:
                 sounding.started = True
                 self.tell(ev.SoundStarted(token, sounding.at_s))
-            elif self.mono_s >= sounding.ends_s + TOLD_S:
+            elif self.mono_s >= sounding.ends_s + TOLD_S[token % len(TOLD_S)]:
                 self.tell(sounding.ended(sounding.end, token))
             elif not sounding.ending_told and self.mono_s >= sounding.ends_s - CARD_HOLDS_S:
                 sounding.ending_told = True
@@ -672,13 +714,16 @@ class World:
 
     def run(self, seconds: float, *, honest: bool = True) -> None:
         """Time passes, from one instant at which something is due to the next; honestly, with all that is answered."""
-        until_s = self.mono_s + seconds
+        until_s, waits = self.mono_s + seconds, Waits()
         for _ in range(5_000):
             if self.exited:
                 return
             while honest and self.answer():
                 pass
-            instants = [node.next_deadline(self.state, self.now), self._next_of_card_s() if honest else None]
+            if honest:
+                waits.look(self)
+            deadline_s = node.next_deadline(self.state, self.now)
+            instants = [deadline_s, self._next_of_card_s() if honest else None]
             due_s = min((each for each in instants if each is not None), default=until_s + 1)
             if due_s > until_s:
                 self.mono_s = until_s
@@ -686,6 +731,8 @@ class World:
             self.mono_s = max(self.mono_s, due_s)
             if honest:
                 self._play_card()
+            if due_s == deadline_s:
+                self.tell(ev.Tick())  # as the loop does, also where nothing is due by the time it has come
             self.pass_deadlines()
         raise AssertionError("it never comes to rest")
 
