@@ -93,7 +93,8 @@ def _ledger(state: State) -> StoredLedger | None:
 def ledger_of(event: ev.Restored) -> Ledger:
     """What the caps have counted: the disk knows it up to the last record, the process before up to its last second."""
     found = [each for each in (event.ledger, event.progress.ledger) if each is not None]
-    return Ledger(*astuple(max(found, key=lambda each: each.last_sound_s))) if found else Ledger()
+    latest = max(found, key=lambda each: (each.day, each.minutes_s, each.last_sound_s), default=None)
+    return Ledger() if latest is None else Ledger(*astuple(latest))
 
 
 def keep_the_rest(turn: Turn) -> None:
