@@ -148,6 +148,17 @@ class TestAskingAgain:
         assert pauses == pytest.approx(expected, abs=0.01)
         assert len(pauses) < 600.0 / (share * LONGEST_PAUSE_S) + 4
 
+    def test_two_days_without_its_server_are_survived(self) -> None:
+        """Some 3,900 tries: an unbounded power of two is more than a float holds after 1,024."""
+        pole = self.away()
+        until_s = int(pole.wall_s + 2 * 86_400)
+        pole.order(altered(play("flood", kind=Kind.EMERGENCY), not_after=until_s + 3_600), life_s=86_400)
+        pole.run(2 * 86_400.0)
+        assert len(self.tries(pole)) > 1_100
+        self.come_back(pole)
+        pole.run(LONGEST_PAUSE_S + 40.0)
+        assert self.results(pole) == {"flood": ("played", None)}
+
     def test_when_its_window_closes_there_is_one_record_that_says_why(self) -> None:
         pole = self.away()
         pole.order(altered(play("flood", kind=Kind.EMERGENCY), not_after=pole.wall_s + 300))
