@@ -129,7 +129,7 @@ def test_an_order_that_is_not_for_this_node_any_more_is_not_revoked(tmp_path: Pa
     memory = remembered(KeepItem("a", order(play(item="a"), OPERATOR), NOW), folder=tmp_path)
     renamed = replace(HERE, node="hd-04")
     (item,) = Judge(in_force(ONE, memory), renamed).restored(memory).items
-    assert (item.revoked, item.aside.partition(":")[0], item.verified.may) == ("", "wrong_audience", frozenset())
+    assert (item.revoked, item.elsewhere.partition(":")[0], item.verified.may) == ("", "wrong_audience", frozenset())
 
 
 def test_taking_the_next_document_judges_orders_by_it() -> None:

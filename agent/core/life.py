@@ -91,7 +91,7 @@ def _take_up(turn: Turn, restored: ev.RestoredItem) -> None:
         start_s=play.start_at if isinstance(play.start_at, int) else None,
         started_at=restored.started_at,
         round=restored.round,
-        elsewhere=restored.aside,
+        elsewhere=restored.elsewhere,
     )
     if restored.revoked:
         endings.record(turn, item, Outcome("stopped", Reason.REVOKED, restored.revoked))

@@ -189,7 +189,7 @@ class RestoredItem:
 
     `round` is the sounding that last began, at `round_at` (Unix seconds).
 
-    `revoked` says why its signatures no longer hold, `aside` why it is not for this node any more, which may change
+    `revoked` says why its signatures no longer hold, `elsewhere` why it is not for this node any more, which may change
     back; then `verified` only tells what it was. Both are empty where it stands.
     """
 
@@ -199,7 +199,7 @@ class RestoredItem:
     revoked: str = ""
     round: int = 0
     round_at: float | None = None
-    aside: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)
