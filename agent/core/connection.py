@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from agent.core.pauses import grown_s
 from agent.messages.events import Disconnected, LinkFault
 from agent.messages.reports import Alarm
 
@@ -67,7 +68,7 @@ def lost(connection: Connection, end: Disconnected, at_s: float, entropy: int) -
     """It has ended or failed: wait a random part of a ceiling that doubles with each failure."""
     steady = connection.up and at_s - connection.up_s >= STEADY_S
     failures = 0 if steady else connection.failures
-    ceiling_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures, 16))
+    ceiling_s = grown_s(FIRST_DELAY_S, failures, MAX_DELAY_S)
     untold = connection.untold
     if end.fault is not None:
         times = untold[end.fault].times if end.fault in untold else 0

@@ -8,6 +8,7 @@ from agent.core import programme as prog
 from agent.core.amplifier import FAULT_REST_S
 from agent.core.attempts import give_back, is_on_air, off_air, release, set_attempt, try_source
 from agent.core.items import Item, Outcome
+from agent.core.pauses import grown_s
 from agent.core.records import play_record
 from agent.core.stages import Attempt, Stage
 from agent.core.state import Turn
@@ -96,7 +97,7 @@ def _go_to_next_source(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 def _wait_for_relay(turn: Turn, attempt: Attempt) -> None:
     """No relay of an emergency's can be switched: it goes on where it was once one can, while its window is open."""
     item = attempt.item
-    rest_s = min(FAULT_REST_S * 2**item.hindered, HINDERED_MAX_S)
+    rest_s = grown_s(FAULT_REST_S, item.hindered, HINDERED_MAX_S)
     turn.log(f"item {attempt.name}: waits {rest_s:.0f} s for an amplifier")
     waits = replace(item, hindered=item.hindered + 1, not_before_s=turn.now.mono_s + rest_s)
     give_back(turn, replace(attempt, item=waits))

@@ -10,6 +10,7 @@ from typing import Final
 from agent.core import stages
 from agent.core.attempts import give_back
 from agent.core.items import Item, Outcome, next_source
+from agent.core.pauses import grown_s
 from agent.core.stages import Attempt
 from agent.core.state import Turn
 from agent.messages.reasons import Reason
@@ -20,9 +21,6 @@ FIRST_PAUSE_S: Final = 5.0
 
 LONGEST_PAUSE_S: Final = 60.0
 """A warning is no later than this after its source is back; fifty poles ask a server about once a second."""
-
-_MOST_DOUBLINGS: Final = 4
-"""A week of tries would be more than a float holds."""
 
 ALARM: Final = "no_source"
 
@@ -68,5 +66,5 @@ def ask_again(turn: Turn, attempt: Attempt, outcome: Outcome) -> None:
 
 def _pause_s(item: Item, entropy: int) -> float:
     """Between half of it and all of it: poles that failed together do not ask together."""
-    longest_s = min(FIRST_PAUSE_S * 2 ** min(item.tries, _MOST_DOUBLINGS), LONGEST_PAUSE_S)
+    longest_s = grown_s(FIRST_PAUSE_S, item.tries, LONGEST_PAUSE_S)
     return longest_s * (1 + entropy / (1 << 128)) / 2
